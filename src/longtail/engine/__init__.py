@@ -1,0 +1,1 @@
+"""Stage, build, loop, runner, handover, checkpoint, optimisers, ranks."""

@@ -1,0 +1,7 @@
+"""Records of kind `handovers`."""
+
+from longtail.registry import Record, register
+
+__all__: list[str] = []
+
+register()

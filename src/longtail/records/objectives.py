@@ -1,0 +1,7 @@
+"""Records of kind `objectives`."""
+
+from longtail.registry import Record, register
+
+__all__: list[str] = []
+
+register()

@@ -1,0 +1,250 @@
+"""One record for every part and recipe, and the way from a record to an object.
+
+A record is data: the class it names is imported only when it is built, so that listing and
+explaining import no torch. Tables of records live in ``longtail.records`` (one file a kind);
+recipes describe themselves with the decorator :func:`longtail.engine.stage.recipe`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from longtail.errors import ConfigError, UnknownNameError
+
+__all__ = [
+    "KINDS",
+    "PartSpec",
+    "Record",
+    "create",
+    "find",
+    "get",
+    "instantiate",
+    "part",
+    "records",
+    "register",
+]
+
+#: kind -> module whose import registers its records. None of them imports torch.
+_TABLES: dict[str, str] = {
+    "recipes": "longtail.recipes",
+    "losses": "longtail.records.losses",
+    "weights": "longtail.records.weights",
+    "samplers": "longtail.records.samplers",
+    "heads": "longtail.records.heads",
+    "backbones": "longtail.records.backbones",
+    "networks": "longtail.records.networks",
+    "augments": "longtail.records.augments",
+    "objectives": "longtail.records.objectives",
+    "handovers": "longtail.records.handovers",
+    "updates": "longtail.records.updates",
+    "schedules": "longtail.records.schedules",
+    "adjusters": "longtail.records.adjusters",
+    "metrics": "longtail.records.metrics",
+    "datasets": "longtail.records.datasets",
+}
+KINDS: tuple[str, ...] = tuple(_TABLES)
+
+#: keyword of a part -> kind of a part spec given there (anything else: the kind of the parent).
+_FIELD_KINDS = {
+    "weight": "weights",
+    "loss": "losses",
+    "sampler": "samplers",
+    "head": "heads",
+    "augment": "augments",
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the project knows of one part or recipe.
+
+    Attributes:
+        name: lower_snake name, unique within its kind.
+        kind: one of :data:`KINDS`.
+        summary: one line.
+        target: ``"module:attribute"`` of the class or function.
+        family: street of the taxonomy (recipes), or the file's theme (parts).
+        tier: ``seed``, ``core`` or ``extended`` (recipes).
+        reference: authors, venue and year.
+        modalities: kinds of input it works on.
+        needs: what it cannot do without (``validation``, ``unlabelled``, ``cuts`` ...).
+        case: keyword arguments that build a cheap example for the contract test.
+        aliases: other names that :func:`get` and ``explain`` answer to.
+        tags: facts the contract test checks (``reduces_to_ce``, ``cosine`` ...).
+        details: further lines for ``explain`` (formula, when to use it, cost ...).
+    """
+
+    name: str
+    kind: str
+    summary: str
+    target: str
+    family: str = ""
+    tier: str = ""
+    reference: str = ""
+    modalities: tuple[str, ...] = ("image", "text", "table")
+    needs: tuple[str, ...] = ()
+    case: Mapping[str, Any] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    def load(self) -> Any:
+        """Import and return the class or function."""
+        module, _, attribute = self.target.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+_RECORDS: dict[str, dict[str, Record]] = {kind: {} for kind in KINDS}
+
+
+def register(*new: Record) -> None:
+    """Add records; a name that is taken by another target is an error."""
+    for record in new:
+        table = _RECORDS[_plural(record.kind)]
+        old = table.get(record.name)
+        if old is not None and old.target != record.target:
+            raise ConfigError(
+                f"the name {record.name!r} of kind {record.kind} is taken by {old.target}",
+                "choose another name",
+            )
+        table[record.name] = record
+
+
+def _plural(kind: str) -> str:
+    singular = {k[:-1] if not k.endswith("ses") else k[:-2]: k for k in KINDS}
+    found = kind if kind in _TABLES else singular.get(kind)
+    if found is None:
+        raise UnknownNameError("kind", kind, KINDS)
+    return found
+
+
+def _table(kind: str) -> dict[str, Record]:
+    kind = _plural(kind)
+    importlib.import_module(_TABLES[kind])
+    return _RECORDS[kind]
+
+
+def records(kind: str) -> tuple[Record, ...]:
+    """All records of a kind, in the order of their tables."""
+    return tuple(_table(kind).values())
+
+
+def get(kind: str, name: str) -> Record:
+    """The record of that name or alias; an unknown name suggests the nearest."""
+    table = _table(kind)
+    if name in table:
+        return table[name]
+    for record in table.values():
+        if name in record.aliases:
+            return record
+    raise UnknownNameError(_plural(kind).removesuffix("s"), name, table)
+
+
+def find(name: str) -> tuple[Record, ...]:
+    """Records of any kind with that name or alias, recipes first."""
+    hits = [r for k in KINDS for r in records(k) if name == r.name or name in r.aliases]
+    if not hits:
+        raise UnknownNameError("name", name, [r.name for k in KINDS for r in records(k)])
+    return tuple(hits)
+
+
+@dataclass(frozen=True)
+class PartSpec:
+    """A part as a value: its name, inner parts and hyper-parameters; never a live object."""
+
+    name: str
+    inner: tuple[Any, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The hyper-parameters as a dictionary."""
+        return dict(self.options)
+
+    def replace(self, **changes: Any) -> PartSpec:
+        """A copy with hyper-parameters changed or added."""
+        return part(self.name, *self.inner, **{**self.kwargs, **changes})
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain dictionaries and lists, for YAML and JSON."""
+        out: dict[str, Any] = {"part": self.name}
+        if self.inner:
+            out["inner"] = [_plain(v) for v in self.inner]
+        out.update({k: _plain(v) for k, v in self.options})
+        return out
+
+    @staticmethod
+    def from_data(data: Mapping[str, Any]) -> PartSpec:
+        """The inverse of :meth:`to_data`."""
+        rest = {k: _live(v) for k, v in data.items() if k not in ("part", "inner")}
+        return part(data["part"], *[_live(v) for v in data.get("inner", ())], **rest)
+
+    def __str__(self) -> str:
+        inside = [str(v) for v in self.inner] + [f"{k}={v}" for k, v in self.options]
+        return f"{self.name}({', '.join(inside)})"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, PartSpec):
+        return value.to_data()
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _live(value: Any) -> Any:
+    if isinstance(value, Mapping) and "part" in value:
+        return PartSpec.from_data(value)
+    if isinstance(value, list | tuple):
+        return tuple(_live(v) for v in value)
+    return value
+
+
+def part(name: str, /, *inner: Any, **options: Any) -> PartSpec:
+    """A part spec: ``part("deferred", part("effective_number", beta=0.9999), after=0.8)``."""
+    clean = tuple(sorted((k, _live(v)) for k, v in options.items()))
+    return PartSpec(name, tuple(_live(v) for v in inner), clean)
+
+
+def instantiate(kind: str, spec: PartSpec | str, **extra: Any) -> Any:
+    """Build the object a spec names; an unknown hyper-parameter suggests the nearest one."""
+    spec = part(spec) if isinstance(spec, str) else spec
+    record = get(kind, spec.name)
+    factory = record.load()
+    options = {**spec.kwargs, **extra}
+    accepted = _parameters(factory)
+    for key in options:
+        if accepted is not None and key not in accepted:
+            raise UnknownNameError(f"option of {record.kind} {spec.name!r} called", key, accepted)
+    inner = [_inner(kind, "", v) for v in spec.inner]
+    return factory(*inner, **{k: _inner(kind, k, v) for k, v in options.items()})
+
+
+def _inner(kind: str, keyword: str, value: Any) -> Any:
+    if isinstance(value, PartSpec):
+        return instantiate(_FIELD_KINDS.get(keyword, kind), value)
+    return value
+
+
+def _parameters(factory: Any) -> list[str] | None:
+    parameters = inspect.signature(factory).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return [p.name for p in parameters if p.name != "self"]
+
+
+def create(kind: str, name: str, *, class_counts: Any = None, **hyperparameters: Any) -> Any:
+    """Build a part by name, bound to class counts when they are given.
+
+    Example:
+        >>> loss = create("loss", "ldam", class_counts=[100, 10, 1])  # doctest: +SKIP
+    """
+    if class_counts is not None:
+        hyperparameters["class_counts"] = class_counts
+    return instantiate(kind, part(name, **hyperparameters))
+
+
