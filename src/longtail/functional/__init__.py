@@ -11,8 +11,8 @@ from longtail.functional.losses import (
 from longtail.functional.margins import ldam_margins
 from longtail.functional.random import mix, permutation, shuffled, stream, uniforms, words
 from longtail.functional.weights import (
+    effective_count,
     effective_number,
-    effective_number_weights,
     inverse_frequency,
     normalise,
 )
@@ -20,8 +20,8 @@ from longtail.functional.weights import (
 __all__ = [
     "bce_on_softmax",
     "cross_entropy",
+    "effective_count",
     "effective_number",
-    "effective_number_weights",
     "exclusive_logsumexp",
     "focal",
     "inverse_frequency",

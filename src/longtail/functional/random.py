@@ -45,7 +45,7 @@ def words(*key: Key, n: int) -> Words:
 
 def uniforms(*key: Key, n: int) -> NDArray[np.float64]:
     """``n`` uniform numbers in ``[0, 1)``, multiples of ``2**-53``. Shape ``(n,)``."""
-    return (words(*key, n=n) >> np.uint64(11)) * 2.0**-53
+    return np.asarray((words(*key, n=n) >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
 
 
 def permutation(*key: Key, n: int) -> NDArray[np.int64]:

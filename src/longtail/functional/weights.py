@@ -10,7 +10,7 @@ from torch import Tensor
 
 from longtail.errors import ConfigError, DataError
 
-__all__ = ["effective_number", "effective_number_weights", "inverse_frequency", "normalise"]
+__all__ = ["effective_count", "effective_number", "inverse_frequency", "normalise"]
 
 
 def normalise(weights: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def inverse_frequency(counts: Sequence[float] | Tensor, power: float = 1.0) -> T
     return normalise(torch.where(present, (log_weight - top).exp(), 0.0))
 
 
-def effective_number(counts: Sequence[float] | Tensor, beta: float = 0.9999) -> Tensor:
+def effective_count(counts: Sequence[float] | Tensor, beta: float = 0.9999) -> Tensor:
     """``E_c = (1 - beta ** n_c) / (1 - beta)``, the effective number of samples.
 
     Args:
@@ -65,12 +65,12 @@ def effective_number(counts: Sequence[float] | Tensor, beta: float = 0.9999) -> 
     return -torch.expm1(n * math.log(beta)) / (1 - beta)
 
 
-def effective_number_weights(counts: Sequence[float] | Tensor, beta: float = 0.9999) -> Tensor:
+def effective_number(counts: Sequence[float] | Tensor, beta: float = 0.9999) -> Tensor:
     """``w_c ~ 1 / E_c``, of mean one; zero for a class without samples.
 
-    See :func:`effective_number`. Shape ``(C,)`` float64.
+    See :func:`effective_count`. Shape ``(C,)`` float64.
     """
-    effective = effective_number(counts, beta)
+    effective = effective_count(counts, beta)
     return normalise(torch.where(effective > 0, 1 / effective.clamp_min(1e-300), 0.0))
 
 
