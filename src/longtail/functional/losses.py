@@ -77,9 +77,7 @@ def focal(
     return _modulate(cross_entropy(logits, target), gamma, detach_modulator)
 
 
-def focal_classes(
-    logits: Tensor, *, gamma: float = 2.0, detach_modulator: bool = False
-) -> Tensor:
+def focal_classes(logits: Tensor, *, gamma: float = 2.0, detach_modulator: bool = False) -> Tensor:
     """:func:`focal` of every class. Shape ``(B, C)``."""
     return _modulate(cross_entropy_classes(logits), gamma, detach_modulator)
 

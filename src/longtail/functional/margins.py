@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from longtail.errors import ConfigError
-from longtail.functional.weights import _counts
+from longtail.functional.weights import as_counts
 
 __all__ = ["ldam_margins"]
 
@@ -40,7 +40,7 @@ def ldam_margins(
             f"the exponent must be finite and not negative, not {power}",
             "0.25 is the published value",
         )
-    n = _counts(counts)
+    n = as_counts(counts)
     present = n > 0
     smallest = torch.where(present, n, math.inf).min()
     ratio = torch.where(present, n, smallest) / smallest

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from longtail.errors import ConfigError, DataError
 
-__all__ = ["effective_count", "effective_number", "inverse_frequency", "normalise"]
+__all__ = ["as_counts", "effective_count", "effective_number", "inverse_frequency", "normalise"]
 
 
 def normalise(weights: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def inverse_frequency(counts: Sequence[float] | Tensor, power: float = 1.0) -> T
     """
     if not math.isfinite(power):
         raise ConfigError(f"power must be finite, not {power}", "1.0 is inverse frequency")
-    n = _counts(counts)
+    n = as_counts(counts)
     log_weight = -power * n.clamp_min(torch.finfo(n.dtype).tiny).log()
     present = n > 0
     top = torch.where(present, log_weight, -math.inf).max()
@@ -59,7 +59,7 @@ def effective_count(counts: Sequence[float] | Tensor, beta: float = 0.9999) -> T
     """
     if not 0 <= beta < 1:
         raise ConfigError(f"beta must lie in [0, 1), not {beta}", "0.9999 is the usual value")
-    n = _counts(counts)
+    n = as_counts(counts)
     if beta == 0:
         return (n > 0).to(n.dtype)
     return -torch.expm1(n * math.log(beta)) / (1 - beta)
@@ -74,7 +74,8 @@ def effective_number(counts: Sequence[float] | Tensor, beta: float = 0.9999) -> 
     return normalise(torch.where(effective > 0, 1 / effective.clamp_min(1e-300), 0.0))
 
 
-def _counts(counts: Sequence[float] | Tensor) -> Tensor:
+def as_counts(counts: Sequence[float] | Tensor) -> Tensor:
+    """Counts as ``(C,)`` float64, or the error that says what is wrong with them."""
     n = torch.as_tensor(counts, dtype=torch.float64)
     if n.ndim != 1 or n.numel() < 2:
         raise DataError(

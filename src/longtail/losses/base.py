@@ -217,9 +217,7 @@ class Loss(Part):
             base = base * v if self.reduction == "weighted_mean" else base
         return rows, base, shape
 
-    def _hard(
-        self, z: Tensor, target: Tensor, weight: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _hard(self, z: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
         valid = target != self.ignore_index
         label = torch.where(valid, target, 0).long()
         rows = torch.where(valid, self.per_sample(z, label), 0.0)
@@ -247,8 +245,7 @@ class Loss(Part):
             )
         if self.stats is not None and logits.shape[1] != self.stats.num_classes:
             raise DataError(
-                f"logits have {logits.shape[1]} classes, the class counts "
-                f"{self.stats.num_classes}",
+                f"logits have {logits.shape[1]} classes, the class counts {self.stats.num_classes}",
                 "give one logit and one training count for each class",
             )
         if target.is_floating_point():
@@ -311,13 +308,9 @@ def _weight_vector(weight: Tensor | Sequence[float]) -> Tensor:
     return vector
 
 
-def check_number(
-    name: str, value: float, *, low: float = -math.inf, above: bool = False
-) -> float:
+def check_number(name: str, value: float, *, low: float = -math.inf, above: bool = False) -> float:
     """A finite hyper-parameter that is at least (or, with ``above``, over) ``low``."""
     if not math.isfinite(value) or value < low or (above and value == low):
         bound = f" and {'greater than' if above else 'at least'} {low:g}" if low > -math.inf else ""
         raise ConfigError(f"{name} must be finite{bound}, not {value}", f"change {name}")
     return value
-
-

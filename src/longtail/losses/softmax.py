@@ -130,9 +130,7 @@ class CrossEntropy(Loss):
         except (IndexError, RuntimeError) as error:
             self._explain(error, z.shape[1])
 
-    def _hard(
-        self, z: Tensor, target: Tensor, weight: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _hard(self, z: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
         rows, base = super()._hard(z, target, weight)
         if not self.label_smoothing:
             return rows, base

@@ -111,9 +111,7 @@ class Deferred(Weight):
     Reference: Cao et al., NeurIPS 2019 (deferred re-weighting).
     """
 
-    def __init__(
-        self, inner: Weight, after: float = 0.8, *, class_counts: Counts = None
-    ) -> None:
+    def __init__(self, inner: Weight, after: float = 0.8, *, class_counts: Counts = None) -> None:
         super().__init__()
         if not isinstance(inner, Part):
             raise ConfigError(
