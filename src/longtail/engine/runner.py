@@ -327,7 +327,7 @@ def _finish(
         adjuster = instantiate("adjusters", spec)
         adjuster.fit(_fit_data(run, data, state))
         run.adjusters.append(adjuster.to(place.device))
-        state.notes += [str(n) for n in adjuster.notes()]
+        state.notes += adjuster.notes
         if run.effective is not None:
             run.effective = adjuster.effective_prior(run.effective)
     run.target_prior = config.target_prior
@@ -352,6 +352,7 @@ def _fit_data(run: Run, data: Any, state: RunState) -> FitData:
         stats=state.stats,
         head_weight=None if weight is None else weight.detach().cpu(),
         head_bias=None if bias is None else bias.detach().cpu(),
+        prior=run.effective,
     )
 
 
