@@ -72,8 +72,8 @@ def required_test_per_class(
     """Test rows of each class that show a difference ``delta`` of balanced accuracy."""
     if delta <= 0:
         raise DataError(f"a difference of {delta} cannot be shown", "give delta > 0")
-    z = ndtri(0.975) + ndtri(power)
-    return int(ceil(float(z * z) * discordance / (num_classes * delta * delta)))
+    z = float(ndtri(0.975) + ndtri(power))
+    return ceil(z * z * discordance / (num_classes * delta * delta))
 
 
 def verdict(delta: float, p: float, mdd: float | None = None) -> str:
