@@ -1,0 +1,67 @@
+"""``longtail compare DATA --recipes a,b,c --seeds N``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from longtail.cli.options import Data, RunFlags, slug, with_flags
+
+if TYPE_CHECKING:
+    from longtail.engine.runner import RunConfig
+
+__all__ = ["compare"]
+
+
+@with_flags(RunFlags)
+def compare(
+    data: Data,
+    recipes: Annotated[
+        str, typer.Option("--recipes", help="Names joined by commas; the first is the baseline.")
+    ] = "ce,balanced_softmax",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs a recipe, with seeds that follow.")] = 3,
+    *,
+    flags: RunFlags,
+) -> None:
+    """Train several recipes over several seeds, and say which differences are beyond noise."""
+    from longtail.cli.runs import refuse_occupied
+    from longtail.registry import get
+
+    names = [get("recipes", n.strip()).name for n in recipes.split(",") if n.strip()]
+    output = flags.output or Path("runs") / f"compare-{slug(data)}"
+    places = [
+        (name, flags.seed + k, output / f"{name}-seed{flags.seed + k}")
+        for name in dict.fromkeys(names)
+        for k in range(seeds)
+    ]
+    if not flags.resume:
+        refuse_occupied(folder for _, _, folder in places)
+    configs = [flags.config(data, n, seed=s, output=folder) for n, s, folder in places]
+    _train(configs)
+    _conclude(output, [folder for _, _, folder in places])
+
+
+def _train(configs: list[RunConfig]) -> None:
+    """All runs, one after the other; what they read is loaded once."""
+    from longtail.engine.runner import fit
+
+    for number, config in enumerate(configs, 1):
+        print(f"[{number}/{len(configs)}] {config.recipe}, seed {config.seed}", flush=True)
+        fit(config)
+
+
+def _conclude(output: Path, folders: list[Path]) -> None:
+    """Compare what was trained: table, JSON and page."""
+    from longtail.engine.checkpoint import write_atomic
+    from longtail.reports.page import write_report
+    from longtail.reports.text import compare_runs, leaderboard
+
+    found = compare_runs(folders)
+    write_atomic(output / "compare.json", (json.dumps(found, indent=1) + "\n").encode())
+    page = output / "report.html"
+    write_report(folders, page)
+    print(leaderboard(found))
+    print(f"runs:   {output}\nreport: {page}")
