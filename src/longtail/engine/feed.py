@@ -19,12 +19,44 @@ from longtail.engine.ranks import Ranks
 from longtail.functional.random import uniforms
 from longtail.types import Batch, ClassStats
 
-__all__ = ["Feed", "Plan", "StageData", "StreamSource", "to_float"]
+__all__ = ["Feed", "JoinedStore", "Plan", "StageData", "StreamSource", "to_float"]
 
 
 def to_float(x: Tensor) -> Tensor:
     """Stored rows as the network takes them: images in ``[0, 1]``, the rest unchanged."""
     return x.float().div_(255.0) if x.dtype == torch.uint8 else x
+
+
+@dataclass(frozen=True)
+class JoinedStore:
+    """Stores one after the other, as one."""
+
+    stores: tuple[Any, ...]
+
+    def __len__(self) -> int:
+        return sum(len(s) for s in self.stores)
+
+    def to(self, device: torch.device | str) -> JoinedStore:
+        """The same rows on another device."""
+        return JoinedStore(tuple(s.to(device) for s in self.stores))
+
+    def fetch(self, index: Tensor) -> Tensor:
+        """Rows at positions that run over all stores."""
+        out: Tensor | None = None
+        first = 0
+        for store in self.stores:
+            mine = torch.nonzero((index >= first) & (index < first + len(store))).flatten()
+            if len(mine):
+                rows = store.fetch(index[mine] - first)
+                if out is None:
+                    out = rows.new_empty((len(index), *rows.shape[1:]))
+                out[mine.to(out.device)] = rows
+            first += len(store)
+        return self.stores[0].fetch(index) if out is None else out
+
+    def batches(self, indices: list[Tensor], workers: int = 0) -> Iterator[Tensor]:
+        """Rows of several index lists, in order."""
+        return (self.fetch(i) for i in indices)
 
 
 @dataclass
