@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,10 +18,15 @@ from longtail.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from longtail.data.raw import Rows
+    from longtail.engine.run import Run
+
 __all__ = ["defuse", "predict"]
 
 COLUMNS = ("id", "prediction", "class_id", "probability", "margin", "second", "second_probability")
 CHUNK = 256
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+NOT_INPUTS = ("id", "label", "split", "weight", "group")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -44,13 +49,14 @@ def predict(
     if output.suffix.lower() != ".csv":
         raise ConfigError(f"predictions are written as CSV, not {output.name!r}", "end it in .csv")
     from longtail.engine.checkpoint import write_atomic
-    from longtail.engine.runner import load_run
+    from longtail.engine.launch import launch
+    from longtail.engine.run import load_run
 
-    model = load_run(run, device=device)
-    rows = read_inputs(inputs, model.input_spec.kind)
+    model = load_run(run, device=str(launch(device).device))
+    rows = read_inputs(inputs, model.info["modality"])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = list(model.class_names)
+    names = model.class_names
     extra = [f"p:{n}" for n in names] if probabilities else []
     writer.writerow([defuse(c) for c in (*COLUMNS, *extra, "error")])
     failed = 0
@@ -81,66 +87,90 @@ def defuse(value: object) -> str:
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
-def read_inputs(paths: Sequence[Path], kind: str) -> list[tuple[str, Any]]:
-    """``(id, raw row)`` of every input, in order: a path, a text, or a row of columns."""
-    rows: list[tuple[str, Any]] = []
-    for path in paths:
-        if not path.exists():
-            raise DataError(f"there is no file or folder {path}", "check the path")
-        if path.is_dir():
-            rows.extend(_folder(path, kind))
-        elif path.suffix.lower() == ".csv":
-            rows.extend(_manifest(path, kind))
-        elif kind == "image":
-            rows.append((str(path), path))
-        else:
-            raise DataError(f"{path.name} is no CSV, and the run takes {kind} rows", "give a CSV")
-    if not rows:
-        raise DataError(f"nothing to predict in {', '.join(map(str, paths))}", "give images or a CSV")
-    return rows
+def read_inputs(paths: Sequence[Path], kind: str) -> Rows:
+    """Inputs with their ids, in order; a CSV may hold labels too, which are not read."""
+    from longtail.data.manifest import read_csv
+    from longtail.data.raw import Rows
+
+    if kind == "image" and not any(p.suffix.lower() == ".csv" for p in paths):
+        files = [pair for path in paths for pair in _images(path)]
+        ids, inputs = [i for i, _ in files], [f for _, f in files]
+        if not files:
+            raise DataError(f"there is no image in {paths[0]}", "give images, or a CSV")
+        return Rows(inputs, [""] * len(ids), ids)
+    if len(paths) != 1 or paths[0].suffix.lower() != ".csv":
+        raise DataError(
+            f"{paths[0]} is not one CSV file, and the run takes {kind} rows",
+            "give one CSV with the columns that the run was trained on",
+        )
+    if not paths[0].is_file():
+        raise DataError(f"there is no file {paths[0]}", "check the path")
+    table = read_csv(paths[0])
+    names = [str(v) for v in _column(table, "id", ())] or [f"row/{i}" for i in range(len(table))]
+    inputs: Any = table
+    if kind == "image":
+        given = [str(v) for v in _column(table, "path", table.columns)]
+        inputs, _ = resolve(given, paths[0])
+        names = names if "id" in table.columns else given
+    elif kind == "text":
+        inputs = [str(v) for v in _column(table, "text", table.columns)]
+    return Rows(inputs, [""] * len(names), names)
 
 
-def _folder(path: Path, kind: str) -> Iterator[tuple[str, Any]]:
-    from longtail.data.sources import IMAGE_SUFFIXES
+def resolve(names: Sequence[str], manifest: Path) -> tuple[list[str], list[int]]:
+    """Paths of a CSV, below its folder; a missing file is said in its row."""
+    from longtail.data.paths import resolve_paths
 
-    if kind != "image":
-        raise DataError(f"{path} is a folder, and the run takes {kind} rows", "give a CSV")
-    for file in sorted(path.rglob("*")):
-        if file.suffix.lower() in IMAGE_SUFFIXES:
-            yield file.relative_to(path).as_posix(), file
+    return resolve_paths(names, manifest.parent, str(manifest), skip=True)
 
 
-def _manifest(path: Path, kind: str) -> Iterator[tuple[str, Any]]:
-    """Rows of a CSV: the column ``path`` or ``text``, or the whole row for a table."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = reader.fieldnames or []
-        column = {"image": "path", "text": "text"}.get(kind)
-        if column and column not in columns:
-            raise DataError(
-                f"{path.name} has no column {column!r}", f"its columns are {', '.join(columns)}"
-            )
-        for number, row in enumerate(reader):
-            name = row.get("id") or (row["path"] if column == "path" else str(number))
-            yield name, (path.parent / row["path"] if column == "path" else row[column] if column else row)
+def _column(table: Any, name: str, known: Iterable[str]) -> list[Any]:
+    """A column; where it is missing the only one there is, or an error that lists ``known``."""
+    if name in table.columns:
+        return list(table.columns[name].tolist())
+    others = [c for c in known if c not in NOT_INPUTS]
+    if len(others) == 1:
+        return list(table.columns[others[0]].tolist())
+    if not others:
+        return []
+    raise DataError(f"the CSV has no column {name!r}", f"its columns are {', '.join(others)}")
 
 
-def _answers(model: Any, rows: Sequence[tuple[str, Any]]) -> Iterator[Answer]:
-    """Predictions in input order, a chunk at a time."""
-    for start in range(0, len(rows), CHUNK):
-        part = rows[start : start + CHUNK]
+def _images(path: Path) -> Iterator[tuple[str, str]]:
+    """``(id, file)`` of an image, or of all images below a folder."""
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.suffix.lower() in IMAGE_SUFFIXES:
+                yield file.relative_to(path).as_posix(), str(file)
+    elif path.exists():
+        yield str(path), str(path)
+    else:
+        raise DataError(f"there is no file or folder {path}", "check the path")
+
+
+def _answers(run: Run, rows: Rows) -> Iterator[Answer]:
+    """Predictions in input order, a chunk at a time; a chunk with a bad row goes row by row."""
+    import numpy as np
+
+    from longtail.data import Encoder
+    from longtail.models import InputSpec
+
+    encode = Encoder(InputSpec.from_data(run.info["inputs"]))
+
+    def answer(part: Rows) -> list[Answer]:
+        found = run.predict_proba(encode(part.inputs))
+        return [Answer(i, p) for i, p in zip(part.ids, found, strict=True)]
+
+    for chunk in np.array_split(np.arange(len(rows)), -(-len(rows) // CHUNK)):
         try:
-            whole = model.predict_proba(model.encoder.encode([raw for _, raw in part]))
-            yield from (Answer(name, p) for (name, _), p in zip(part, whole.cpu(), strict=True))
+            yield from answer(rows.take(chunk))
         except DataError:
-            yield from (_single(model, name, raw) for name, raw in part)
-
-
-def _single(model: Any, name: str, raw: Any) -> Answer:
-    try:
-        return Answer(name, model.predict_proba(model.encoder.encode([raw]))[0].cpu())
-    except DataError as error:
-        return Answer(name, None, " ".join(str(error).split()))
+            for position in chunk:
+                one = rows.take(position[None])
+                try:
+                    yield from answer(one)
+                except DataError as error:
+                    yield Answer(one.ids[0], None, " ".join(str(error).split()))
 
 
 def _cells(answer: Answer, names: Sequence[str], extra: int) -> list[str]:
@@ -149,7 +179,7 @@ def _cells(answer: Answer, names: Sequence[str], extra: int) -> list[str]:
     best, second = answer.probability.topk(2).indices.tolist()
     p = answer.probability.tolist()
     cells = (answer.id, names[best], best, _number(p[best]), _number(p[best] - p[second]))
-    rest = (names[second], _number(p[second]), *[_number(v) for v in p[: extra or 0]], "")
+    rest = (names[second], _number(p[second]), *[_number(v) for v in p[:extra]], "")
     return [defuse(c) for c in (*cells, *rest)]
 
 
@@ -157,16 +187,15 @@ def _number(value: float) -> str:
     return f"{value:.6g}"
 
 
-def _about(model: Any, run: Path) -> dict[str, Any]:
+def _about(model: Run, run: Path) -> dict[str, Any]:
     """What the predictions rest on, for whoever reads the file later."""
     weights = (run / "model.safetensors").read_bytes()
     return {
-        "run": str(run),
         "model_sha256": hashlib.sha256(weights).hexdigest(),
-        "recipe": model.metrics["recipe"],
-        "classes": list(model.class_names),
-        "counts": model.metrics["data"]["counts"],
-        "effective_prior": model.metrics["effective_prior"],
-        "target_prior": model.metrics["target_prior"],
+        "recipe": model.info["recipe"]["name"],
+        "classes": model.class_names,
+        "counts": model.info["counts"],
+        "effective_prior": model.info["effective_prior"],
+        "target_prior": model.info["target_prior"],
         "rule": "argmax",
     }
