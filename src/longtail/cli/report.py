@@ -21,9 +21,10 @@ def report(
 ) -> None:
     """Write the page of one run, or the comparison of several."""
     from longtail.cli.runs import expand
-    from longtail.reports.page import write_report
 
     folders = expand(runs)
+    from longtail.reports.page import write_report
+
     beside = folders[0] if len(folders) == 1 else folders[0].parent
     page = output or beside / "report.html"
     write_report(folders, page)
