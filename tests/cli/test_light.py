@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -30,21 +30,23 @@ def test_no_torch(words: list[str]) -> None:
         "heavy = {'torch', 'numpy', 'scipy', 'sklearn', 'plotly'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )
-    got = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    got = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+    )
     assert got.returncode == 0, got.stderr
     assert got.stdout
 
 
 @pytest.mark.parametrize("words", LIGHT, ids=" ".join)
 def test_answers_in_0_3_seconds(words: list[str]) -> None:
+    """In seconds of the processor: what else runs on the machine is not what is measured."""
     took = []
-    for _ in range(8):  # the best of some: other work on the machine is not what is measured
-        start = time.perf_counter()
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         run(*words)
-        took.append(time.perf_counter() - start)
-        if took[-1] < SECONDS:
-            return
-    pytest.fail(f"{words}: {min(took):.2f} s at best")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(took) < SECONDS, took
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -70,7 +72,7 @@ def test_explain_shows_the_numbers(record, capsys) -> None:
 
     explain(record.name)
     out = capsys.readouterr().out
-    assert out.startswith(f"{record.name} (recipes): ")
+    assert out.startswith(f"{record.name} (recipe): ")
     assert record.reference.split()[0] in out
     assert "stage 0" in out
     assert "loss:" in out
@@ -82,7 +84,7 @@ def test_an_alias_answers(capsys) -> None:
     from longtail.cli.explain import explain
 
     explain("decouple_crt")
-    assert capsys.readouterr().out.startswith("crt (recipes)")
+    assert capsys.readouterr().out.startswith("crt (recipe)")
 
 
 @pytest.mark.parametrize(

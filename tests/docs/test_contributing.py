@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.docs.fences import ROOT, blocks
 
 PAGE = ROOT / "CONTRIBUTING.md"

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
 from tests.docs.fences import ROOT, Block, blocks
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -71,11 +70,15 @@ def test_shell(page: Path, desk: Path) -> None:
             ["bash", "-euo", "pipefail", "-c", block.text],
             cwd=desk, env=environment(), capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert got.returncode == 0, f"{page.name}:{block.line}\n{block.text}\n{got.stdout}\n{got.stderr}"
+        assert got.returncode == 0, (
+            f"{page.name}:{block.line}\n{block.text}\n{got.stdout}\n{got.stderr}"
+        )
         assert "Traceback" not in got.stderr
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda p: p.name
+)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     import re
 

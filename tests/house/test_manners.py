@@ -5,20 +5,30 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-
 from tests.house.house import PACKAGE, ROOT, room, sources, tracked
 
 FILE_LINES = 400
 FUNCTION_LINES = 60
 ROOMS = sorted(p.parent for p in PACKAGE.glob("*/__init__.py"))
 #: names that stand for work left undone; split so that this file does not hold them
-LOOSE = re.compile("|".join(("TO" + "DO", "FIX" + "ME", "TB" + "D", r"raise Not" + "Implemented")))
+LOOSE = re.compile("|".join(("TO" + "DO", "FIX" + "ME", r"\bTB" + r"D\b", r"\bXX" + r"X\b")))
 MACHINE = re.compile("/" + r"(?:work|farm|root|home)" + r"/[a-z]")
 TEXT = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".cff", ".html", ".js", ".css", ".j2", ""}
+
+
+def in_order(names: Sequence[str]) -> bool:
+    """Sorted: plainly, or constants first, then classes, then the rest, numbers by value."""
+
+    def key(name: str) -> tuple[int, list[str | int]]:
+        kind = 0 if name.isupper() else 1 if name[0].isupper() else 2
+        parts = re.split(r"(\d+)", name)
+        return kind, [int(p) if i % 2 else p for i, p in enumerate(parts)]
+
+    return list(names) in (sorted(names), sorted(names, key=key))
 
 
 def texts() -> Iterator[tuple[Path, str]]:
@@ -29,7 +39,9 @@ def texts() -> Iterator[tuple[Path, str]]:
 
 
 def test_files_are_under_400_lines() -> None:
-    long = {p: n for p, text in texts() if p.suffix == ".py" and (n := text.count("\n")) >= FILE_LINES}
+    long = {
+        p: n for p, text in texts() if p.suffix == ".py" and (n := text.count("\n")) >= FILE_LINES
+    }
     assert not long
 
 
@@ -59,7 +71,7 @@ def public(tree: ast.Module) -> set[str]:
 @pytest.mark.parametrize("folder", ROOMS, ids=lambda p: p.name)
 def test_a_room_lists_what_it_offers(folder: Path) -> None:
     listed = importlib.import_module(f"longtail.{folder.name}").__all__
-    assert list(listed) == sorted(listed)
+    assert in_order(listed)
     if folder.name != "records":
         missing = public(sources()[folder / "__init__.py"]) - set(listed)
         assert not missing, f"not in __all__: {missing}"
@@ -72,7 +84,7 @@ def test_a_module_lists_names_that_exist(path: Path) -> None:
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     module = importlib.import_module(".".join(p for p in parts if p != "__init__"))
     listed = module.__all__
-    assert list(listed) == sorted(listed)
+    assert in_order(listed)
     for name in listed:
         assert getattr(module, name) is not None
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.house.house import PACKAGE, room, sources
 
 from longtail.registry import KINDS, records
-from tests.house.house import PACKAGE, room, sources
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "labels", "registry", "errors", "records"),
@@ -26,7 +26,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 )
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 #: arrows within one floor that are meant
-BESIDE = {("models", "functional"), ("__main__", "cli"), *((a, b) for a in FLOORS[0] for b in FLOORS[0])}
+BESIDE = {
+    ("models", "functional"),
+    ("__main__", "cli"),
+    *((a, b) for a in FLOORS[0] for b in FLOORS[0]),
+}
 BELOW_RECIPES = [name for names in FLOORS[:5] for name in names if name != "records"]
 
 
@@ -38,7 +42,9 @@ def imports(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             base = node.module or ""
-            yield from ([f"longtail.{a.name}" for a in node.names] if base == "longtail" else [base])
+            yield from (
+                [f"longtail.{a.name}" for a in node.names] if base == "longtail" else [base]
+            )
 
 
 def names_compared(tree: ast.Module) -> Iterator[str]:

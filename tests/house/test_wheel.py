@@ -10,7 +10,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from tests.house.house import PACKAGE, ROOT
 
 pytestmark = pytest.mark.full

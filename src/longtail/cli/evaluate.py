@@ -83,9 +83,14 @@ def _rows(model: Run, data: str, flags: DataFlags) -> Split:
     if unknown:
         left = int((~known).sum())
         names = ", ".join(unknown[:8])
-        print(f"warning: {left} rows of classes the run does not know left out: {names}", file=sys.stderr)
+        print(
+            f"warning: {left} rows of classes the run does not know left out: {names}",
+            file=sys.stderr,
+        )
     if not known.any():
-        raise DataError(f"no row of {data} has a class of the run", "see the class names in run.json")
+        raise DataError(
+            f"no row of {data} has a class of the run", "see the class names in run.json"
+        )
     rows = rows.take(np.flatnonzero(known))
     store = Encoder(InputSpec.from_data(model.info["inputs"])).store(rows.inputs)
     return Split(store, torch.tensor([ids[label] for label in rows.labels]), rows.ids)

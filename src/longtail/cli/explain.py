@@ -15,7 +15,9 @@ __all__ = ["explain"]
 
 
 def explain(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A recipe or part, or another name of one.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A recipe or part, or another name of one.")
+    ],
 ) -> None:
     """Say what a recipe or part is, what it needs, and the numbers it runs with."""
     for number, record in enumerate(find(name)):
@@ -27,7 +29,8 @@ def explain(
 
 
 def _print_record(record: Record) -> None:
-    print(f"{record.name} ({record.kind}): {record.summary}")
+    kind = "loss" if record.kind.startswith("loss") else record.kind.removesuffix("s")
+    print(f"{record.name} ({kind}): {record.summary}")
     fields = {
         "family": record.family,
         "tier": record.tier,
@@ -39,7 +42,7 @@ def _print_record(record: Record) -> None:
     }
     for key, value in fields.items():
         if value:
-            print(_wrapped(f"  {key + ':':<14}", str(value)))
+            print(_wrapped(f"  {key + ':':<13} ", str(value)))
 
 
 def _print_recipe(recipe: Recipe) -> None:

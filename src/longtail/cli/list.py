@@ -14,7 +14,9 @@ __all__ = ["as_data", "list_records"]
 
 
 def list_records(
-    kind: Annotated[str, typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}.")] = "recipes",
+    kind: Annotated[
+        str, typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}.")
+    ] = "recipes",
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list of objects.")] = False,
 ) -> None:
     """List what there is of a kind: recipes, losses, samplers, datasets and so on."""
@@ -25,7 +27,9 @@ def list_records(
     width = max((len(r.name) for r in found), default=0)
     columns = max(60, shutil.get_terminal_size((100, 24)).columns)
     family = None
-    for record in sorted(found, key=lambda r: list(dict.fromkeys(f.family for f in found)).index(r.family)):
+    for record in sorted(
+        found, key=lambda r: list(dict.fromkeys(f.family for f in found)).index(r.family)
+    ):
         if record.family != family:
             family = record.family
             print(f"{family or kind}:")

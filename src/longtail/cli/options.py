@@ -24,7 +24,7 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A built-in set (longtail list datasets), a folder, a CSV, list, .npz or YAML file."
+        help="A built-in set (longtail list datasets), a folder, a CSV, list, .npz or YAML file.",
     ),
 ]
 
@@ -65,7 +65,9 @@ class RunFlags(DataFlags):
         int | None, typer.Option(min=1, help="Rows a step (default: 16 to 128, by the data).")
     ] = None
     lr: Annotated[float | None, typer.Option(min=0, help="Learning rate at that batch.")] = None
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the run (of the first, in compare).")] = 0
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the run (of the first, in compare).")
+    ] = 0
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto"
     precision: Annotated[str, typer.Option(help="32, bf16 or 16.")] = "32"
     workers: Annotated[int, typer.Option(min=0, help="Processes that read streamed files.")] = 0
@@ -123,7 +125,7 @@ def with_flags(flags: type) -> Callable[[Callable[..., None]], Callable[..., Non
             command(**given, flags=chosen)
 
         keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-        del run.__wrapped__  # type: ignore[attr-defined]
+        del run.__wrapped__
         run.__signature__ = inspect.Signature([*keyword, *options])  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in (*keyword, *options)}
         return run

@@ -94,10 +94,9 @@ def read_inputs(paths: Sequence[Path], kind: str) -> Rows:
 
     if kind == "image" and not any(p.suffix.lower() == ".csv" for p in paths):
         files = [pair for path in paths for pair in _images(path)]
-        ids, inputs = [i for i, _ in files], [f for _, f in files]
         if not files:
             raise DataError(f"there is no image in {paths[0]}", "give images, or a CSV")
-        return Rows(inputs, [""] * len(ids), ids)
+        return Rows([f for _, f in files], [""] * len(files), [i for i, _ in files])
     if len(paths) != 1 or paths[0].suffix.lower() != ".csv":
         raise DataError(
             f"{paths[0]} is not one CSV file, and the run takes {kind} rows",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from longtail.errors import ConfigError
 
-__all__ = ["expand", "refuse_occupied", "report_of"]
+__all__ = ["expand", "refuse_occupied"]
 
 RUN_FILE = "run.json"
 
@@ -20,12 +20,6 @@ def refuse_occupied(folders: Iterable[Path]) -> None:
                 f"the folder {folder} holds a run already; nothing there is overwritten",
                 "continue it with --resume, or choose another folder with --output",
             )
-
-
-def report_of(folder: Path) -> Path:
-    """The report of a folder, or the folder itself while it has none."""
-    page = folder / "report.html"
-    return page if page.is_file() else folder
 
 
 def expand(paths: Iterable[Path]) -> list[Path]:

@@ -22,14 +22,15 @@ def train(
     flags: RunFlags,
 ) -> None:
     """Train one recipe on DATA, test it, and write a run folder with its report."""
-    from longtail.cli.runs import report_of
     from longtail.registry import get
 
     name = get("recipes", recipe).name
     output = flags.output or Path("runs") / f"{slug(data)}-{name}-seed{flags.seed}"
     from longtail.engine.runner import fit
+    from longtail.reports.page import write_report
     from longtail.reports.text import run_summary
 
     run = fit(flags.config(data, name, output=output))
+    page = write_report(output, output / "report.html")
     print(run_summary(run.metrics))
-    print(f"run:    {output}\nreport: {report_of(output)}")
+    print(f"run:    {output}\nreport: {page}")
