@@ -38,6 +38,7 @@ def apply(place: Path) -> list[str]:
         file = place / found["path"]
         assert file.exists() == (found["how"] == "append"), file
         before = file.read_text("utf-8").rstrip("\n") + "\n\n\n" if file.exists() else ""
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(before + block.text, encoding="utf-8")
     return commands
 
