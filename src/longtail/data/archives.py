@@ -171,7 +171,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         shape = struct.unpack(f">{dims}I", data[4 : 4 + 4 * dims])
         if zero != 0 or kind != 8:
             raise ValueError("not of unsigned bytes")
-        return np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * dims).reshape(shape)
+        return np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * dims).reshape(shape).copy()
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         raise DataError(
             f"{path} is no readable idx file ({str(error)[:80]})", "fetch it again"
