@@ -132,7 +132,8 @@ def cifar10(places: list[Path]) -> Original | None:
         places,
         [
             lambda p: _join(
-                p / "cifar-10-batches-py", python, "test_batch", lambda f: _python_batch(f, "labels")
+                p / "cifar-10-batches-py", python, "test_batch",
+                lambda f: _python_batch(f, "labels"),
             ),
             lambda p: _join(
                 p / "cifar-10-batches-bin", [f"{n}.bin" for n in python], "test_batch.bin",
