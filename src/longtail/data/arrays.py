@@ -135,7 +135,7 @@ def _by_part(stored: Mapping[str, Any], what: str) -> dict[str, tuple[Any, Any]]
 
 
 def from_npz(path: Path, options: Options) -> Raw:
-    """``x``/``images``, ``y``/``labels``, optional ``x_test``/``y_test``, ``classes``; or strips."""
+    """``x`` or ``images``, ``y`` or ``labels``, perhaps ``x_test`` ..., ``classes``; or strips."""
     options.refuse("an .npz file", "data_root", "imbalance_factor", "profile", "label", "text",
                    "path_column", "columns", "train", "validation_list", "delimiter")  # fmt: skip
     stored = open_npz(path)

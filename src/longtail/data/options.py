@@ -86,7 +86,7 @@ class Options:
         for key in given:
             if key not in known:
                 raise UnknownNameError("data option called", key, known)
-        clean = dict(given)
+        clean = {k: v for k, v in given.items() if v is not None}
         for key in ("columns", "classes", "image_size"):
             if isinstance(clean.get(key), list):
                 clean[key] = tuple(clean[key])

@@ -144,7 +144,7 @@ def _kind(path: Path, options: Options) -> str:
         known = ", ".join(sorted([*_BY_SUFFIX, *_YAML]))
         raise DataError(
             f"{path} has no ending that is known",
-            f"known are {known}; or name its kind: kind={'|'.join(k for k in KINDS if k != 'arrays')}",
+            f"known are {known}; or name its kind: kind={'|'.join(KINDS[1:])}",
         )
     return kind
 
