@@ -114,8 +114,8 @@ def _walk(index: Words, sizes: Words, keys: Words) -> Words:
         current = _feistel(current, *fields[:4])
         narrow = np.flatnonzero(fields[3] < _NARROW)
         if len(narrow):
-            few = tuple(f[narrow] for f in fields[:4])
-            current[narrow] = _feistel(current[narrow], *few, _MORE_ROUNDS)
+            k, shift, lm, rm, _ = (f[narrow] for f in fields)
+            current[narrow] = _feistel(current[narrow], k, shift, lm, rm, _MORE_ROUNDS)
         outside = current >= fields[4]
         out[todo[~outside]] = current[~outside]
         todo, current = todo[outside], current[outside]
