@@ -336,3 +336,10 @@ def test_eight_thousand_classes():
     for name in OWN:
         loss = create("loss", name, class_counts=counts, weight=part("effective_number"))
         assert torch.isfinite(torch.autograd.grad(loss(z, y), z)[0]).all()
+
+
+def test_losses_trace_into_one_graph(name):
+    z, y = batch(dtype=torch.float32)
+    loss = make(name, weight=part("deferred", part("effective_number")))
+    traced = torch.compile(loss, backend="eager", fullgraph=True)
+    torch.testing.assert_close(traced(z, y), loss(z, y))
