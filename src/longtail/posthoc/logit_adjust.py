@@ -1,0 +1,125 @@
+"""Post-hoc logit adjustment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from longtail.errors import ConfigError
+from longtail.posthoc.base import Adjuster, FitData, widened
+from longtail.posthoc.choice import best_on_plateau, tau_grid, tau_scores
+from longtail.types import ClassStats, Outputs
+
+__all__ = ["LogitAdjust"]
+
+
+class LogitAdjust(Adjuster):
+    """``z_c - tau log prior_c`` on a model trained with plain cross-entropy.
+
+    With ``tau=None`` the value is chosen on validation data over 0, 0.1, ..., 2 by balanced
+    accuracy, where recalls are drawn towards those of their shot group and a class without
+    validation rows has its group's; of the best values the centre of the widest run is taken.
+    Without validation data it is 1. A masked class stays masked.
+
+    Args:
+        tau: strength; ``None``: chosen.
+        class_counts: training counts; given, the part works at once (``tau=None``: 1).
+
+    Raises:
+        ConfigError: fitted on a model whose raw softmax answers to another prior than the
+            training one: the correction would be made twice.
+
+    Reference: Menon et al., ICLR 2021.
+    """
+
+    needs_stats = True
+    log_prior: Tensor
+    strength: Tensor
+    chosen: Tensor
+
+    def __init__(self, tau: float | None = None, *, class_counts: Any = None) -> None:
+        super().__init__()
+        if tau is not None and not 0 <= tau <= 100:
+            raise ConfigError(f"tau must lie in [0, 100], not {tau}", "1 is the usual value")
+        self.tau = tau
+        start = torch.tensor(1.0 if tau is None else tau, dtype=torch.float64)
+        self.register_buffer("strength", start)
+        self.register_buffer("chosen", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("log_prior", torch.zeros(0, dtype=torch.float64))
+        self.finish(class_counts)
+
+    def on_bind(self, stats: ClassStats) -> None:
+        """Take the training prior; usable at once, with the tau given or 1."""
+        self.log_prior = stats.log_prior.to(self.log_prior.device)
+        self.fitted.fill_(True)
+
+    def on_fit(self, data: FitData) -> None:
+        """Check the model's prior and choose tau."""
+        _refuse_corrected(data)
+        self._notes = ()
+        self.chosen.fill_(False)
+        if self.tau is not None:
+            return
+        labelled = data.labelled
+        if labelled is None:
+            self.strength.fill_(1.0)
+            self._notes = ("no validation data: tau is 1.0, not chosen",)
+            return
+        outputs, target = labelled
+        logits, grid = widened(outputs.logits.detach()), tau_grid()
+        taus = grid.to(logits)[:, None, None]
+        finite = torch.where(data.stats.present, data.stats.log_prior, 0.0).to(logits)
+        mask = torch.where(data.stats.present, 0.0, -torch.inf).to(logits)
+
+        def candidates(rows: slice) -> Tensor:
+            return (logits[rows] + mask)[None] - taus * finite
+
+        scores = tau_scores(candidates, target, data.stats, len(grid))
+        self.strength.fill_(best_on_plateau(grid, scores))
+        self.chosen.fill_(True)
+        borrowed = int((torch.bincount(target.cpu(), minlength=len(mask)) == 0).sum())
+        if borrowed:
+            self._notes = (
+                f"tau chosen with {borrowed} classes that have no validation rows: "
+                "they borrow the recall of their shot group",
+            )
+
+    def transform(self, outputs: Outputs) -> Tensor:
+        """Adjusted logits ``(B, C)``, float32 or wider."""
+        self.ready()
+        z = widened(outputs.logits)
+        masked = torch.isneginf(self.log_prior)
+        offset = torch.where(masked, -torch.inf, -self.strength * self.log_prior)
+        return z + offset.to(z)
+
+    def effective_prior(self, prior: Tensor) -> Tensor:
+        """``prior * trained^-tau``, normalised."""
+        self.ready()
+        log = prior.double().log() - self.strength * torch.where(
+            torch.isneginf(self.log_prior), 0.0, self.log_prior
+        )
+        return log.softmax(0)
+
+    def describe(self) -> dict[str, Any]:
+        """``tau`` in use, and whether it was chosen."""
+        return {
+            **super().describe(),
+            "tau": float(self.strength),
+            "chosen_on_validation": bool(self.chosen),
+        }
+
+
+def _refuse_corrected(data: FitData) -> None:
+    if data.prior is None:
+        return
+    natural, own = data.stats.prior, data.prior.detach().cpu().double()
+    own = own / own.sum()
+    if 0.5 * float((natural - own).abs().sum()) > 0.01:
+        raise ConfigError(
+            "la_posthoc corrects the training prior, and this model was already trained towards "
+            "another one",
+            "use it after plain cross-entropy, or give target_prior for a shift from the model's "
+            "own prior",
+        )

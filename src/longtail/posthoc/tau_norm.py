@@ -1,0 +1,107 @@
+"""The tau-normalised classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from longtail.errors import ConfigError
+from longtail.posthoc.base import Adjuster, FitData, widened
+from longtail.posthoc.choice import best_on_plateau, tau_grid, tau_scores
+from longtail.types import Outputs
+
+__all__ = ["TauNorm"]
+
+
+class TauNorm(Adjuster):
+    """``z_c = w_c . h / |w_c|^tau``: the head's rows rescaled, its bias dropped.
+
+    Args:
+        tau: 0 keeps the weights, 1 makes them unit vectors; ``None``: chosen on validation data
+            over 0, 0.1, ..., 2 (1 without).
+        class_counts: training counts (not needed).
+
+    Raises:
+        ConfigError: a model without one linear head, or a class with a zero weight row.
+
+    Reference: Kang et al., ICLR 2020.
+    """
+
+    weight: Tensor
+    strength: Tensor
+    chosen: Tensor
+
+    def __init__(self, tau: float | None = 1.0, *, class_counts: Any = None) -> None:
+        super().__init__()
+        if tau is not None and not 0 <= tau <= 100:
+            raise ConfigError(f"tau must lie in [0, 100], not {tau}", "1 is the usual value")
+        self.tau = tau
+        start = torch.tensor(1.0 if tau is None else tau, dtype=torch.float64)
+        self.register_buffer("strength", start)
+        self.register_buffer("chosen", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("weight", torch.zeros(0, 0))
+        self.finish(class_counts)
+
+    def on_fit(self, data: FitData) -> None:
+        """Keep the normalised weights."""
+        if data.head_weight is None:
+            raise ConfigError(
+                "tau_norm needs the weights of one linear head, and this model has none",
+                "use a network with a single linear head, or another adjuster",
+            )
+        raw = data.head_weight.detach().double().cpu()
+        norm = raw.norm(dim=1)
+        zero = torch.nonzero(norm == 0).flatten().tolist()
+        if zero:
+            names = ", ".join(data.stats.names[c] for c in zero[:8])
+            raise ConfigError(
+                f"the head's weights of {len(zero)} classes are all zero: {names}",
+                "a zero row cannot be normalised; train the head, or leave these classes out",
+            )
+        self._notes = ()
+        self.chosen.fill_(False)
+        if self.tau is None:
+            self.strength.fill_(self._choose(data, raw, norm))
+        kept = raw / norm[:, None] ** self.strength.cpu()
+        self.weight = kept.float().to(data.head_weight.device)
+
+    def _choose(self, data: FitData, raw: Tensor, norm: Tensor) -> float:
+        labelled = data.labelled
+        if labelled is None:
+            self._notes = ("no validation data: tau is 1.0, not chosen",)
+            return 1.0
+        outputs, target = labelled
+        grid = tau_grid()
+        logits = outputs.features.detach().double().cpu() @ raw.T
+        scale = norm[None, :] ** -grid[:, None]  # (T, C)
+        masked = torch.where(data.stats.present, 0.0, -torch.inf)
+
+        def candidates(rows: slice) -> Tensor:
+            return logits[rows][None] * scale[:, None] + masked
+
+        self.chosen.fill_(True)
+        return best_on_plateau(grid, tau_scores(candidates, target, data.stats, len(grid)))
+
+    def transform(self, outputs: Outputs) -> Tensor:
+        """Logits ``(B, C)`` of the rescaled head."""
+        self.ready()
+        features = widened(outputs.features)
+        if features.shape[-1] != self.weight.shape[1]:
+            raise ConfigError(
+                f"tau_norm was fitted on {self.weight.shape[1]} features, not {features.shape[-1]}",
+                "fit it on this model",
+            )
+        return features @ self.weight.to(features).T
+
+    def effective_prior(self, prior: Tensor) -> None:
+        """Not expressible: how norms follow class counts is not known exactly."""
+
+    def describe(self) -> dict[str, Any]:
+        """``tau`` in use, and whether it was chosen."""
+        return {
+            **super().describe(),
+            "tau": float(self.strength),
+            "chosen_on_validation": bool(self.chosen),
+        }
