@@ -48,7 +48,7 @@ class Figure:
 
 
 def label(text: str, limit: int = 28) -> str:
-    """Text for a Plotly label: shortened in the middle of nowhere, never read as HTML."""
+    """Text for a Plotly label: cut at ``limit`` characters, never read as HTML."""
     short = text if len(text) <= limit else text[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
     return html.escape(short, quote=False)
 
@@ -87,7 +87,7 @@ def _stages(run: RunFiles) -> dict[str, Any]:
     return {
         "shapes": [{**line, "x0": i + 0.5, "x1": i + 0.5, "line": style} for i in starts],
         "annotations": [
-            {"x": i + 0.5, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": "left",
+            {"x": i + 0.5, "y": 1, "yref": "paper", "yanchor": "top", "xanchor": "left",
              "text": label(_stage_name(stages[i]), 18), "showarrow": False, "font": {"size": 11}}
             for i in names
         ],
@@ -98,7 +98,9 @@ def _stage_name(stage: Any) -> str:
     return f"stage {stage + 1}" if isinstance(stage, int) else str(stage)
 
 
-def _trace(x: Sequence[Any], y: Sequence[Any], name: str, color: str, **more: Any) -> dict[str, Any]:
+def _trace(
+    x: Sequence[Any], y: Sequence[Any], name: str, color: str, **more: Any
+) -> dict[str, Any]:
     mode = "lines" if len(x) > 1 else "markers"
     line = {"color": color, "width": 2, **more.pop("line", {})}
     return {"type": "scatter", "mode": mode, "x": x, "y": y, "name": name, "line": line,
@@ -195,18 +197,23 @@ def _classes(run: RunFiles) -> Figure | None:
         "type": "scattergl" if large else "scatter", "mode": "markers", "x": x,
         "y": [round(float(r), 4) if np.isfinite(r) else None for r in recall], "yaxis": "y2",
         "name": "recall", "marker": {"color": ACCENT, "size": 3 if large else 7,
-                                     "opacity": 0.35 if large else 1},
+                                     "opacity": 0.15 if large else 1},
     }  # fmt: skip
     data = [frequency, marks]
     if large:
         width = max(9, c // 40)
         mean = windowed_mean(recall, width).round(4)
-        data.append(_trace(x, mean.tolist(), f"mean recall of {width} neighbours", ACCENT, yaxis="y2"))
-    layout = {
-        "xaxis": {"title": {"text": "classes, most frequent first"}, "range": [0.4, c + 0.6]},
-        "yaxis": {"title": {"text": "training samples"}, "type": "log", "showgrid": False},
+        data.append(
+            _trace(x, mean.tolist(), f"mean recall of {width} neighbours", ACCENT, yaxis="y2")
+        )
+    layout: dict[str, Any] = {
+        "xaxis": {"title": {"text": "classes, most frequent first"}, "range": [0.4, c + 0.6],
+                  "showgrid": False},
+        "yaxis": {"title": {"text": "training samples"}, "type": "log", "showgrid": False,
+                  **_log_ticks(counts[known])},
         "yaxis2": {"title": {"text": f"{run.part} recall"}, "overlaying": "y", "side": "right",
-                   "range": [-0.03, 1.03], "tickformat": ".0%"},
+                   "range": [-0.03, 1.03], "tickformat": ".0%", "tickmode": "linear", "tick0": 0,
+                   "dtick": 0.2},
         "bargap": 0.15 if c <= 40 else 0,
     }  # fmt: skip
     if c <= 12:
@@ -223,6 +230,18 @@ def _classes(run: RunFiles) -> Figure | None:
                   extra=named)  # fmt: skip
 
 
+def _log_ticks(counts: NDArray[np.float64]) -> dict[str, Any]:
+    """Range and round ticks (1, 10, 100, and 2 and 5 between over a short span) of a log axis."""
+    if not len(counts):
+        return {}
+    low, high = float(np.log10(counts.min())), float(np.log10(counts.max()))
+    steps = (1, 2, 5) if high - low < 2.5 else (1,)
+    ticks = [s * 10**p for p in range(int(low), int(high) + 2) for s in steps]
+    bottom = max(0.0, low - 0.15) if low > 0 else -0.15
+    return {"range": [round(bottom, 4), round(high + 0.08, 4)], "tickvals": ticks,
+            "ticktext": [integer(t) for t in ticks]}  # fmt: skip
+
+
 def _confusion(run: RunFiles) -> Figure | None:
     """Shares of each true class, for few classes; more classes have the table of pairs alone."""
     rows, c = run.predictions, run.num_classes
@@ -234,13 +253,13 @@ def _confusion(run: RunFiles) -> Figure | None:
     total = table.sum(1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = table / total
-    names = [label(run.class_names[i], 16) for i in order]
+    names = [label(run.class_names[i], 12) for i in order]
     at = list(range(c))
     z = [[round(float(v), 4) if np.isfinite(v) else None for v in row] for row in share]
     heat = {
         "type": "heatmap", "x": at, "y": at, "z": z, "zmin": 0, "zmax": 1, "customdata": table,
         "colorscale": [[0, "var(--paper)"], [1, ACCENT]], "xgap": 1, "ygap": 1,
-        "colorbar": {"tickformat": ".0%", "thickness": 10, "outlinewidth": 0},
+        "showscale": False,
         "hovertemplate": "true %{y}<br>predicted %{x}<br>%{customdata} rows, %{z:.1%}<extra></extra>",
     }  # fmt: skip
     axis = {"tickvals": at, "ticktext": names, "showgrid": False, "ticks": ""}
@@ -254,7 +273,8 @@ def _confusion(run: RunFiles) -> Figure | None:
         f"Confusion matrix of {c} classes, rows are true classes sorted by training count; shares "
         f"on the diagonal run from {percent(np.nanmin(diagonal))} to {percent(np.nanmax(diagonal))} %."
     )
-    return Figure("confusion", "Confusion matrix", alt, [heat], layout, 300 + 9 * c)
+    note = "Darker: a larger share of the true class."
+    return Figure("confusion", "Confusion matrix", alt, [heat], layout, 300 + 9 * c, note)
 
 
 def _calibration(run: RunFiles) -> Figure | None:
@@ -286,7 +306,8 @@ def _calibration(run: RunFiles) -> Figure | None:
          "marker": {"color": LINE}, "width": 0.9 / BINS},
     ]  # fmt: skip
     layout = {
-        "xaxis": {"title": {"text": "confidence"}, "range": [0, 1.02], "tickformat": ".0%"},
+        "xaxis": {"title": {"text": "confidence"}, "range": [0, 1.02], "tickformat": ".0%",
+                  "anchor": "y2"},
         "yaxis": {"title": {"text": "accuracy"}, "range": [0, 1.02], "tickformat": ".0%",
                   "domain": [0.3, 1]},
         "yaxis2": {"title": {"text": "rows"}, "domain": [0, 0.22], "rangemode": "tozero",

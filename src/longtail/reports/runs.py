@@ -45,7 +45,8 @@ class Predictions:
     @property
     def correct(self) -> NDArray[np.float64]:
         """``(N,)`` 1.0 where the prediction is right."""
-        return (self.prediction == self.target).astype(np.float64)
+        right: NDArray[np.float64] = (self.prediction == self.target).astype(np.float64)
+        return right
 
 
 @dataclass(frozen=True, eq=False)

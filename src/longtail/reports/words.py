@@ -21,6 +21,7 @@ __all__ = [
     "embedded_json",
     "integer",
     "interval",
+    "p_value",
     "percent",
     "plus_minus",
     "points",
@@ -63,7 +64,9 @@ def decimal(value: Any, digits: int = 3) -> str:
 def integer(value: Any) -> str:
     """A whole number with thin groups of three: ``1234567 -> 1 234 567``."""
     number = _number(value)
-    return DASH if number is None else f"{round(number):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return (
+        DASH if number is None else f"{round(number):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    )
 
 
 def amount(value: Any) -> str:
@@ -105,6 +108,14 @@ def plus_minus(mean: Any, deviation: Any, digits: int = 1) -> str:
     if text == DASH or _number(deviation) is None:
         return text
     return f"{text} ± {percent(deviation, digits)}"
+
+
+def p_value(value: Any) -> str:
+    """A p-value in three decimals; the smallest as ``<0.001``."""
+    number = _number(value)
+    if number is None:
+        return DASH
+    return "<0.001" if number < 0.001 else f"{number:.3f}"
 
 
 def readable(value: Any) -> str:

@@ -10,8 +10,8 @@
       return style.getPropertyValue(value.slice(4, -1)).trim();
     }
     if (Array.isArray(value)) {
-      const first = value.length ? value[0] : null;
-      return typeof first === "number" || first === null ? value : value.map((v) => themed(v, style));
+      const plain = value.every((v) => v === null || typeof v === "number");
+      return plain ? value : value.map((v) => themed(v, style));
     }
     if (value && typeof value === "object") {
       const out = {};
@@ -81,8 +81,7 @@
     named(spec);
     node.dataset.drawn = "1";
     return window.Plotly.react(node, spec.data, layout(spec.layout, style), {
-      responsive: true, displaylogo: false, displayModeBar: narrow.matches ? false : "hover",
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"]
+      responsive: true, displayModeBar: false
     });
   }
 
@@ -117,7 +116,7 @@
   columns.forEach((column, i) => {
     const th = document.createElement("th"), button = document.createElement("button");
     th.scope = "col";
-    const w = i === 0 ? (narrow.matches ? 150 : 240) : Math.max(88, 26 + 8 * column.name.length);
+    const w = i === 0 ? (narrow.matches ? 150 : 240) : Math.max(88, 36 + 8.5 * column.name.length);
     th.style.width = w + "px";
     width += w;
     if (column.kind !== "text") th.className = "num";
