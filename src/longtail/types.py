@@ -321,6 +321,10 @@ class Outputs:
     target: Tensor | None = None
     generated: Tensor | None = None
 
+    def with_logits(self, logits: Tensor) -> Outputs:
+        """The same outputs with other logits."""
+        return replace(self, logits=logits)
+
 
 @dataclass
 class Terms:

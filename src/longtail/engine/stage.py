@@ -80,7 +80,9 @@ class Recipe:
         lr: learning rate at the published batch of ``batch`` rows.
         batch: that batch.
         weight_decay: of the default optimiser.
+        finish: handovers run after the last stage.
         adjusters: what is fitted after training and travels with the model.
+        prior: ``composed`` (from sampler, weights and loss) or ``approximate`` (no formula).
         needs: what the data must offer (``validation``, ``unlabelled`` ...).
         meta_per_class: rows a class set aside for a meta set before counts (0: none).
         allow_double: accept a composition that corrects the class prior twice.
@@ -95,8 +97,10 @@ class Recipe:
     lr: float = 0.1
     batch: int = 128
     weight_decay: float = 2e-4
+    finish: tuple[PartSpec, ...] = ()
     adjusters: tuple[PartSpec, ...] = ()
     needs: tuple[str, ...] = ()
+    prior: str = "composed"
     meta_per_class: int = 0
     allow_double: bool = False
     name: str = ""

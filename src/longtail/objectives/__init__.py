@@ -1,1 +1,20 @@
-"""TBD"""
+"""Methods that own a batch or a step, one page each."""
+
+from longtail.objectives.base import Objective, Stream, Supervised, supervised_terms
+from longtail.objectives.bilateral import Bilateral
+from longtail.objectives.diverse_experts import DiverseExperts
+from longtail.objectives.manifold_mixup import ManifoldMixup
+from longtail.objectives.meta_weight_net import MetaWeightNet
+from longtail.objectives.paco import PaCo
+
+__all__ = [
+    "Bilateral",
+    "DiverseExperts",
+    "ManifoldMixup",
+    "MetaWeightNet",
+    "Objective",
+    "PaCo",
+    "Stream",
+    "Supervised",
+    "supervised_terms",
+]

@@ -1,1 +1,28 @@
-"""TBD"""
+"""Class re-balancing by re-sampling: exact, without size limit, the same on any number of ranks."""
+
+from longtail.samplers.base import Sampler
+from longtail.samplers.independent import (
+    ClassBalanced,
+    ClassDraw,
+    EffectiveNumberSampler,
+    Power,
+    Progressive,
+    Reversed,
+    SquareRoot,
+)
+from longtail.samplers.passes import ClassAware, Instance, RandomOver, RandomUnder
+
+__all__ = [
+    "ClassAware",
+    "ClassBalanced",
+    "ClassDraw",
+    "EffectiveNumberSampler",
+    "Instance",
+    "Power",
+    "Progressive",
+    "RandomOver",
+    "RandomUnder",
+    "Reversed",
+    "Sampler",
+    "SquareRoot",
+]

@@ -1,0 +1,147 @@
+"""Result tables, one resumable command: trains what is missing, then writes docs/results.md.
+
+    python benchmarks/table.py train fashion --data-root ../shared/data --jobs 2
+    python benchmarks/table.py train cifar10 --data-root ../shared/data --jobs 2
+    python benchmarks/table.py write
+
+A finished row is appended to ``benchmarks/results/SET.jsonl`` with its steps, samples, seconds
+and conditions; a row that is there is not trained again, and an interrupted one is resumed. Run
+folders lie under ``local-data/table`` (not committed); paired comparisons need them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+RUNS = ROOT / "local-data" / "table"
+
+FIRST = (
+    "ce", "balanced_softmax", "ldam_drw", "crt", "weighted_ce", "cb", "focal", "drw", "ldam", "ros",
+    "rus", "class_balanced", "square_root", "progressive", "la", "la_posthoc", "tau_norm", "mixup",
+    "manifold_mixup", "bbn", "sade", "meta_weight_net", "paco", "hfl", "pseudo_label",
+)  # fmt: skip
+FOUR = ("ce", "balanced_softmax", "ldam_drw", "crt")
+
+
+@dataclass(frozen=True)
+class Set:
+    """A table: which data, which recipes, under which budget."""
+
+    title: str
+    data: str
+    recipes: tuple[str, ...]
+    epochs: int
+    seeds: int
+    flags: tuple[str, ...] = ()
+
+
+SETS = {
+    "fashion": Set(
+        "Fashion-MNIST-LT, IF 100, small CNN, batch 128, 15 epochs", "fashion-mnist-lt", FIRST, 15, 3,
+        ("--backbone", "small_cnn", "--batch-size", "128"),
+    ),
+    "fashion-labelled": Set(
+        "Fashion-MNIST-LT with 20 % of the labels, as above", "fashion-mnist-lt", ("ce",), 15, 3,
+        ("--backbone", "small_cnn", "--batch-size", "128", "--labelled-share", "0.2"),
+    ),
+    "fashion-x4": Set(
+        "Fashion-MNIST-LT, four times the steps (60 epochs)", "fashion-mnist-lt", ("ce",), 60, 3,
+        ("--backbone", "small_cnn", "--batch-size", "128"),
+    ),
+    "cifar10": Set(
+        "CIFAR-10-LT, IF 100, ResNet-32, batch 128, 20 epochs, bf16", "cifar10-lt",
+        ("ce", "balanced_softmax", "ldam_drw", "crt", "mixup", "sade"), 20, 1,
+        ("--backbone", "resnet32", "--batch-size", "128", "--precision", "bf16"),
+    ),
+    "r8": Set("R8 (text), 20 epochs", "local-data/csv/r8.csv", FOUR, 20, 3),
+    "goemotions": Set("GoEmotions (text), 5 epochs", "local-data/csv/goemotions.csv", FOUR, 5, 1),
+    "nslkdd": Set("NSL-KDD (table), 10 epochs", "local-data/csv/nslkdd.csv", FOUR, 10, 1),
+    "shuttle": Set("shuttle (table), 5 epochs", "local-data/csv/shuttle.csv", FOUR, 5, 1),
+}  # fmt: skip
+
+
+def main() -> int:
+    ask = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    verbs = ask.add_subparsers(dest="verb", required=True)
+    train = verbs.add_parser("train", help="train the missing rows of a set")
+    train.add_argument("set", choices=SETS)
+    train.add_argument("--recipes", help="only these, separated by commas")
+    train.add_argument("--seeds", type=int)
+    train.add_argument("--jobs", type=int, default=1, help="runs at once, one thread each")
+    train.add_argument("--data-root", default="../shared/data")
+    verbs.add_parser("write", help="write docs/results.md from the finished rows")
+    args = ask.parse_args()
+    if args.verb == "write":
+        from table_page import write  # beside this file
+
+        return int(write(SETS, RESULTS, RUNS, ROOT / "docs" / "results.md"))
+    return train_set(args.set, args)
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    """Finished rows of a set."""
+    file = RESULTS / f"{name}.jsonl"
+    return [json.loads(x) for x in file.read_text().splitlines()] if file.is_file() else []
+
+
+def train_set(name: str, args: argparse.Namespace) -> int:
+    table = SETS[name]
+    done = {(r["recipe"], r["seed"]) for r in rows(name)}
+    recipes = args.recipes.split(",") if args.recipes else table.recipes
+    seeds = args.seeds or table.seeds
+    todo = [(r, s) for s in range(seeds) for r in recipes if (r, s) not in done]
+    print(f"{name}: {len(done)} rows are there, {len(todo)} to train")
+    with ThreadPoolExecutor(args.jobs) as pool:
+        failed = sum(pool.map(lambda job: one(name, *job, args.data_root), todo))
+    return 1 if failed else 0
+
+
+def command(name: str, recipe: str, seed: int, data_root: str) -> Iterator[str]:
+    table = SETS[name]
+    yield from ("train", table.data, "--recipe", recipe, "--epochs", str(table.epochs))
+    yield from ("--seed", str(seed), "--data-root", data_root, *table.flags)
+
+
+def one(name: str, recipe: str, seed: int, data_root: str) -> int:
+    """Train one row in a process of its own; 1 when it failed."""
+    folder = RUNS / name / f"{recipe}-seed{seed}"
+    words = list(command(name, recipe, seed, data_root))
+    line = [sys.executable, "-m", "longtail", *words, "--device", "cpu", "--output", str(folder), "--resume"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    result = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True)
+    if result.returncode:
+        print(f"{name} {recipe} seed {seed} failed:\n{result.stderr.strip()[-600:]}")
+        return 1
+    metrics = json.loads((folder / "metrics.json").read_text())
+    kept = ("steps", "samples_seen", "seconds", "epochs", "batch_size", "parameters", "device", "versions")
+    test = {k: metrics["test"][k] for k in ("accuracy", "balanced_accuracy", "many", "medium", "few", "ece")}
+    row = {
+        "recipe": recipe,
+        "seed": seed,
+        "test": test,
+        **{k: metrics[k] for k in kept},
+        "fingerprint": metrics["data"]["fingerprint"],
+        "machine": f"{platform.machine()}, one thread a run",
+        "command": "longtail " + " ".join(words),
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with open(RESULTS / f"{name}.jsonl", "a") as file:
+        file.write(json.dumps(row) + "\n")
+    print(f"{name} {recipe} seed {seed}: {100 * test['balanced_accuracy']:.2f} in {row['seconds']:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

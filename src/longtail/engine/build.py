@@ -1,0 +1,228 @@
+"""From a stage as a value to live parts: bound, placed, checked against each other."""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from longtail import registry
+from longtail.engine.feed import Feed, StageData, StreamSource
+from longtail.engine.handover import stage_rows
+from longtail.engine.loop import BuiltStage
+from longtail.engine.optim import Average, build_optimizer, optimizer_spec, select_trainable
+from longtail.engine.stage import Stage
+from longtail.engine.state import RunState
+from longtail.errors import ConfigError
+from longtail.objectives.base import Objective
+from longtail.posthoc.prior import effective_prior
+from longtail.registry import instantiate
+from longtail.types import ClassStats, Context, Progress
+
+__all__ = ["Settings", "build_stage", "stage_prior"]
+
+
+class Settings:
+    """What the command line says of every stage."""
+
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        lr: float | None = None,
+        accumulate: int = 1,
+        workers: int = 0,
+        scaler: Any = None,
+    ) -> None:
+        self.batch_size, self.lr, self.accumulate = batch_size, lr, accumulate
+        self.workers, self.scaler = workers, scaler
+
+
+def build_stage(state: RunState, stage: Stage, number: int, settings: Settings) -> BuiltStage:
+    """Bind a stage's parts to its data and the network."""
+    data = stage_rows(state.data, stage.classes)
+    stats = _stats(state, stage, data)
+    loss = instantiate("losses", stage.loss).bind(stats).to(state.device)
+    _check_scale(state, stage, loss)
+    objective: Objective = instantiate("objectives", stage.objective)
+    named = select_trainable(state.network, stage.trains)
+    rate = stage.lr * (settings.lr or _rate(state, settings))
+    spec = optimizer_spec(
+        stage.optimizer, _defaults(state), lr=rate, weight_decay=state.recipe.weight_decay
+    )
+    optimizer = build_optimizer(spec, named, lr_scale=stage.lr_scale)
+    for group in optimizer.param_groups:
+        group["base"] = group["lr"]
+    average = None if stage.ema is None else state.place(Average(state.network, stage.ema))
+    update = instantiate("updates", stage.update).equip(
+        optimizer=optimizer,
+        parameters=[p for _, p in named],
+        ranks=state.ranks,
+        accumulate=settings.accumulate,
+        clip=stage.clip,
+        scaler=settings.scaler,
+        average=average,
+        model=state.network,
+    )
+    progress = Progress(epochs=int(stage.epochs)).to(state.device)
+    loss.attach(progress)
+    optimizers: dict[str, Any] = {"model": optimizer}
+    ctx = Context(
+        model=state.network,
+        stats=stats,
+        loss=loss,
+        data=data,
+        progress=progress,
+        ranks=state.ranks,
+        update=update,
+        optimizers=optimizers,
+        teachers=state.live_teachers(),
+        seed=state.seed,
+        autocast=_autocast(state),
+        notes=state.notes,
+    )
+    with seeded(hash_seed(state.seed, number, "objective")):
+        objective.setup(ctx)
+    objective.to(state.device)
+    for name, private in objective.private.items():
+        inner = getattr(objective, name)
+        optimizers[name] = build_optimizer(private, inner.named_parameters())
+    feed = _feed(state, stage, number, settings, data, stats, objective, progress)
+    progress.steps = feed.steps
+    rate_of = instantiate("schedules", stage.schedule)
+    return BuiltStage(
+        stage.name, number, int(stage.epochs), feed, objective, ctx, rate_of, stage.bn, average,
+        settings.scaler,
+    )  # fmt: skip
+
+
+def _stats(state: RunState, stage: Stage, data: StageData) -> ClassStats:
+    counts = data.counts(state.stats.num_classes)
+    return state.stats.subset(counts, "ignore" if stage.classes else state.stats.on_empty)
+
+
+def _defaults(state: RunState) -> dict[str, str]:
+    return dict(registry.get("backbones", state.backbone).details)
+
+
+def _rate(state: RunState, settings: Settings) -> float:
+    """The recipe's rate scaled linearly from its published batch (SGD); AdamW has its own."""
+    defaults = _defaults(state)
+    if defaults.get("optimizer", "sgd") != "sgd":
+        return float(defaults.get("lr", 1e-3)) * state.recipe.lr / 0.1
+    return state.recipe.lr * settings.batch_size / state.recipe.batch
+
+
+def _check_scale(state: RunState, stage: Stage, loss: Any) -> None:
+    head = state.network.scale
+    if loss.scale is not None and (head is None or abs(float(head) - loss.scale) > 1e-6):
+        has = "no cosine scale" if head is None else f"scale {float(head):g}"
+        raise ConfigError(
+            f"loss {stage.loss.name!r} expects logits of scale {loss.scale:g}, the head has {has}",
+            f"use a cosine head of the same scale: --set 'head=cosine(scale={loss.scale:g})'",
+        )
+
+
+def _autocast(state: RunState) -> Callable[[], Any] | None:
+    if state.amp is None:
+        return None
+    kind, dtype = state.device.type, state.amp
+    return lambda: torch.autocast(kind, dtype=dtype)
+
+
+def _feed(
+    state: RunState,
+    stage: Stage,
+    number: int,
+    settings: Settings,
+    data: StageData,
+    stats: ClassStats,
+    objective: Objective,
+    progress: Progress,
+) -> Feed:
+    default = state.dataset.default_augment
+
+    def view(spec: Any) -> Any:
+        spec = default if spec is None else spec
+        return None if spec is None else _augment(spec, stats, state, progress)
+
+    def source(sampler: Any, of: StageData, name: str) -> StreamSource:
+        live = instantiate("samplers", sampler)
+        seed = hash_seed(state.seed, number, name)
+        live.bind_labels(of.labels.cpu(), state.stats.num_classes, seed)
+        live.epochs = progress.epochs
+        return StreamSource(of, live)
+
+    wanted = {k: make(stats, objective) for k, make in objective.streams.items()}
+    pools = {"train": data, "meta": state.meta}
+    streams = {}
+    for name, stream in wanted.items():
+        pool = pools.get(stream.source)
+        if pool is None:
+            raise ConfigError(
+                f"objective {stage.objective.name!r} needs a meta set and the recipe cuts none",
+                "set meta_per_class in the recipe",
+            )
+        streams[name] = source(stream.sampler, pool, name)
+    return Feed(
+        main=source(stage.sampler, data, ""),
+        batch_size=min(settings.batch_size, len(data) + data.extra_rows),
+        seed=state.seed,
+        stage=number,
+        device=state.device,
+        ranks=state.ranks,
+        views=tuple(view(v) for v in stage.views),
+        mix=tuple(_augment(a, stats, state, progress) for a in stage.augment),
+        draws=objective.draws,
+        step_draws=objective.step_draws,
+        accumulate=settings.accumulate,
+        workers=settings.workers,
+        channels_last=state.channels_last,
+        streams=streams,
+    )
+
+
+def hash_seed(seed: int, stage: int, name: str) -> int:
+    """One number for a sampler from run seed, stage and stream name."""
+    return (seed * 1_000_003 + stage * 8191 + zlib.crc32(name.encode())) % (1 << 62)
+
+
+def _augment(spec: Any, stats: ClassStats, state: RunState, progress: Progress) -> Any:
+    return instantiate("augments", spec).bind(stats).to(state.device).attach(progress)
+
+
+def stage_prior(state: RunState, stage: Stage, built: BuiltStage) -> Tensor | None:
+    """The prior that the stage's raw softmax answers to; ``None`` when no formula gives it.
+
+    ``prior ~ s_c w_c exp(-a_c)`` of sampler, class weights and additive offset at the stage's end;
+    a composition that corrects the prior twice is refused.
+    """
+    natural = state.stats.prior
+    loss = built.ctx.loss
+    offset = loss.prior_offset()
+    if offset is None:
+        return None
+    built.ctx.progress.set(built.epochs - 1, built.steps - 1)
+    weight = loss.class_weight()
+    built.ctx.progress.set(0, 0)
+    marginal = built.feed.main.sampler.class_marginal(1.0)
+    data = built.ctx.stats.prior if len(built.ctx.data) else natural
+    return effective_prior(
+        marginal,
+        None if weight is None else weight.detach().cpu().double(),
+        offset.detach().cpu().double(),
+        natural=data,
+        allow_double=state.recipe.allow_double,
+    )
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's global generator under a seed, and as it was afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

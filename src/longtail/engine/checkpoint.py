@@ -1,0 +1,125 @@
+"""Checkpoints: tensors (safetensors) with JSON in their header, never pickles.
+
+A file is written beside its final name, flushed to disk and renamed, so that a write that fails
+half-way leaves the previous one as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from longtail.errors import CheckpointError
+
+__all__ = [
+    "SCHEMA",
+    "join_state",
+    "load_tensors",
+    "optimizer_state",
+    "restore_optimizer",
+    "save_tensors",
+    "split_state",
+    "write_atomic",
+]
+
+#: version of the layout of checkpoints and run folders
+SCHEMA = 1
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise CheckpointError(
+            f"{path.name} could not be written: {error.strerror or error}",
+            "make room on the disk; what was saved before is untouched, continue with --resume",
+        ) from error
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Save named tensors with JSON beside them in one file."""
+    clean = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    header = {"schema": str(SCHEMA), "about": json.dumps(dict(about))}
+    write_atomic(path, save(clean, metadata=header))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`save_tensors` wrote; anything else is refused by name."""
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path.name}", f"look in {path.parent}")
+    with open(path, "rb") as file:
+        start = file.read(16)
+    if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise CheckpointError(
+            f"{path.name} carries a pickle, which can run code when it is read",
+            "give a .safetensors file written by longtail",
+        )
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path.name} is not a whole checkpoint: {error}",
+            "it was cut short or is another kind of file; use the checkpoint before it",
+        ) from error
+    if header.get("schema") != str(SCHEMA):
+        raise CheckpointError(
+            f"{path.name} has layout {header.get('schema', 'unknown')}, this version reads {SCHEMA}",
+            "read it with the version of longtail that wrote it",
+        )
+    return tensors, json.loads(header["about"])
+
+
+def join_state(**parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Several state dictionaries in one, under a prefix each."""
+    return {f"{name}/{k}": v for name, part in parts.items() for k, v in part.items()}
+
+
+def split_state(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The inverse of :func:`join_state`."""
+    out: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        name, _, rest = key.partition("/")
+        out.setdefault(name, {})[rest] = value
+    return out
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The tensors of an optimiser by parameter number."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{number}.{key}": torch.as_tensor(value)
+        for number, entries in state.items()
+        for key, value in entries.items()
+        if value is not None
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put the tensors of :func:`optimizer_state` back."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number), {})[name] = value
+    whole = optimizer.state_dict()
+    whole["state"] = state
+    optimizer.load_state_dict(whole)

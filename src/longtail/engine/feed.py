@@ -1,0 +1,290 @@
+"""What a stage trains on, the plan of an epoch, and the batches that follow from it.
+
+The plan holds everything random in an epoch: the order of every stream and the uniform numbers
+of every augmentation. It is a pure function of (seed, stage, epoch), so any step can be made
+again, on any number of ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from longtail.engine.ranks import Ranks
+from longtail.functional.random import uniforms
+from longtail.types import Batch, ClassStats
+
+__all__ = ["Feed", "JoinedStore", "Plan", "StageData", "StreamSource", "to_float"]
+
+
+def to_float(x: Tensor) -> Tensor:
+    """Stored rows as the network takes them: images in ``[0, 1]``, the rest unchanged."""
+    return x.float().div_(255.0) if x.dtype == torch.uint8 else x
+
+
+@dataclass(frozen=True)
+class JoinedStore:
+    """Stores one after the other, as one."""
+
+    stores: tuple[Any, ...]
+
+    def __len__(self) -> int:
+        return sum(len(s) for s in self.stores)
+
+    def to(self, device: torch.device | str) -> JoinedStore:
+        """The same rows on another device."""
+        return JoinedStore(tuple(s.to(device) for s in self.stores))
+
+    def fetch(self, index: Tensor) -> Tensor:
+        """Rows at positions that run over all stores."""
+        out: Tensor | None = None
+        first = 0
+        for store in self.stores:
+            mine = torch.nonzero((index >= first) & (index < first + len(store))).flatten()
+            if len(mine):
+                rows = store.fetch(index[mine] - first)
+                if out is None:
+                    out = rows.new_empty((len(index), *rows.shape[1:]))
+                out[mine.to(out.device)] = rows
+            first += len(store)
+        return self.stores[0].fetch(index) if out is None else out
+
+    def batches(self, indices: list[Tensor], workers: int = 0) -> Iterator[Tensor]:
+        """Rows of several index lists, in order."""
+        return (self.fetch(i) for i in indices)
+
+
+@dataclass
+class StageData:
+    """Rows of a store with their labels: what a stage trains on.
+
+    Attributes:
+        store: where the inputs lie.
+        index: ``(N,)`` positions in the store.
+        labels: ``(N,)`` int64 class ids.
+        weight: ``(N,)`` sample weights or ``None``.
+        extra_rows: rows that count towards the length of an epoch but are not drawn
+            (unlabelled rows of self-training).
+    """
+
+    store: Any
+    index: Tensor
+    labels: Tensor
+    weight: Tensor | None = None
+    extra_rows: int = 0
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def rows(self, positions: Tensor) -> Tensor:
+        """Inputs at positions of this data, as the network takes them, not augmented."""
+        return to_float(self.store.fetch(self.index[positions.to(self.index.device)]))
+
+    def take(self, positions: Tensor) -> StageData:
+        """A part of the rows."""
+        weight = None if self.weight is None else self.weight[positions]
+        return StageData(self.store, self.index[positions], self.labels[positions], weight)
+
+    def counts(self, num_classes: int) -> Tensor:
+        """``(C,)`` rows a class."""
+        return torch.bincount(self.labels.cpu(), minlength=num_classes).double()
+
+    def stats(self, like: ClassStats) -> ClassStats:
+        """Class statistics of these rows, under the policy of ``like``."""
+        return like.subset(self.counts(like.num_classes), like.on_empty)
+
+    def passes(self, size: int, ranks: Ranks | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """``(inputs, positions)`` over all rows in order, or this rank's contiguous share."""
+        share = (ranks or Ranks()).share(len(self))
+        for chunk in torch.arange(share.start, share.stop).split(size):
+            yield self.rows(chunk), chunk
+
+
+@dataclass
+class StreamSource:
+    """A sampler over some data."""
+
+    data: StageData
+    sampler: Any
+
+    def order(self, epoch: int, length: int) -> Tensor:
+        """``length`` draws of an epoch; a sampler shorter than that walks on."""
+        n = len(self.data)
+        first, last = epoch * length // n, -(-(epoch + 1) * length // n)
+        draws = torch.cat([self.sampler.draw(e) for e in range(first, last)])
+        start = epoch * length - first * n
+        return draws[start : start + length]
+
+
+@dataclass
+class Plan:
+    """One epoch, decided: the order of each stream and its random tables."""
+
+    sizes: list[int]
+    orders: dict[str, Tensor]
+    tables: dict[str, Tensor]
+    step_table: Tensor
+
+    @property
+    def steps(self) -> int:
+        """Steps of the epoch."""
+        return len(self.sizes)
+
+    def span(self, step: int) -> tuple[int, int]:
+        """First row of a step and the row after its last."""
+        start = sum(self.sizes[:step])
+        return start, start + self.sizes[step]
+
+
+def step_sizes(rows: int, batch: int) -> list[int]:
+    """``ceil(rows / batch)`` batch sizes that differ by at most one and add up to ``rows``."""
+    steps = -(-rows // batch)
+    small, more = divmod(rows, steps)
+    return [small + (i < more) for i in range(steps)]
+
+
+@dataclass
+class Feed:
+    """Makes the batches of a stage.
+
+    Attributes:
+        main: the stage's own stream.
+        batch_size: rows of a step over all ranks.
+        seed: of the run; ``stage`` numbers the stage: together they key all random numbers.
+        views: one bound view transform (or ``None``) a view.
+        mix: bound batch transforms.
+        draws: random numbers a row for the objective; ``step_draws`` a step.
+    """
+
+    main: StreamSource
+    batch_size: int
+    seed: int
+    stage: int
+    device: torch.device
+    ranks: Ranks
+    views: tuple[Any, ...] = (None,)
+    mix: tuple[Any, ...] = ()
+    draws: int = 0
+    step_draws: int = 0
+    accumulate: int = 1
+    workers: int = 0
+    channels_last: bool = False
+    streams: Mapping[str, StreamSource] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Rows of an epoch: ``N``, unlabelled rows of self-training counted."""
+        return len(self.main.data) + self.main.data.extra_rows
+
+    @property
+    def steps(self) -> int:
+        """``ceil(N / B)`` steps an epoch."""
+        return -(-self.rows // self.batch_size)
+
+    def plan(self, epoch: int) -> Plan:
+        """Decide an epoch."""
+        sizes = step_sizes(self.rows, self.batch_size)
+        total = sum(sizes)
+        sources = {"": self.main, **self.streams}
+        orders = {name: s.order(epoch, total) for name, s in sources.items()}
+        tables: dict[str, Tensor] = {}
+        for name in sources:
+            for v, view in enumerate(self._views(name)):
+                if view is not None and view.draws:
+                    tables[f"{name}/view{v}"] = self._table(epoch, f"{name}/view{v}", total, view.draws)
+        for m, mixer in enumerate(self.mix):
+            tables[f"mix{m}"] = self._table(epoch, f"mix{m}", total, mixer.draws)
+        if self.draws:
+            tables["draws"] = self._table(epoch, "draws", total, self.draws)
+        width = self.step_draws + sum(m.step_draws for m in self.mix)
+        steps = self._numbers(epoch, "steps", len(sizes), width)
+        return Plan(sizes, orders, tables, torch.from_numpy(steps))
+
+    def _views(self, stream: str) -> tuple[Any, ...]:
+        return self.views if not stream else self.views[:1]
+
+    def _numbers(self, epoch: int, name: str, rows: int, width: int) -> np.ndarray[Any, Any]:
+        return uniforms(self.seed, self.stage, epoch, name, n=rows * width).reshape(rows, width)
+
+    def _table(self, epoch: int, name: str, rows: int, width: int) -> Tensor:
+        return torch.from_numpy(self._numbers(epoch, name, rows, width)).float().to(self.device)
+
+    def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
+        """This rank's batches of the planned epoch, from step ``start`` on."""
+        spans = [self._share(*plan.span(s)) for s in range(start, plan.steps)]
+        loaded = {
+            name: source.data.store.batches(
+                [source.data.index[plan.orders[name][a:b].to(source.data.index.device)] for a, b in spans],
+                self.workers,
+            )
+            for name, source in {"": self.main, **self.streams}.items()
+        }
+        for step, (a, b) in enumerate(spans, start):
+            extra = {n: self._one(plan, n, s, next(loaded[n]), a, b) for n, s in self.streams.items()}
+            batch = self._one(plan, "", self.main, next(loaded[""]), a, b)
+            numbers = plan.step_table[step]
+            batch = batch.with_(extra=extra, step_draws=numbers[: self.step_draws])
+            if "draws" in plan.tables:
+                batch = batch.with_(draws=plan.tables["draws"][a:b])
+            yield self._mixed(plan, batch, numbers[self.step_draws :], a, b)
+
+    def _share(self, start: int, stop: int) -> tuple[int, int]:
+        share = self.ranks.share(stop - start)
+        return start + share.start, start + share.stop
+
+    def _one(self, plan: Plan, name: str, source: StreamSource, x: Tensor, a: int, b: int) -> Batch:
+        x = to_float(x.to(self.device, non_blocking=True))
+        views = []
+        for v, view in enumerate(self._views(name)):
+            drawn = plan.tables.get(f"{name}/view{v}")
+            u = x.new_zeros((len(x), 0)) if drawn is None else drawn[a:b]
+            views.append(self._layout(x if view is None else view(x, u)))
+        at = plan.orders[name][a:b].to(source.data.labels.device)
+        weight = source.data.weight
+        return Batch(
+            tuple(views),
+            source.data.labels[at].to(self.device),
+            at.to(self.device),
+            None if weight is None else weight[at].to(self.device),
+        )
+
+    def _layout(self, x: Tensor) -> Tensor:
+        if self.channels_last and x.ndim == 4:
+            return x.contiguous(memory_format=torch.channels_last)
+        return x
+
+    def _mixed(self, plan: Plan, batch: Batch, numbers: Tensor, a: int, b: int) -> Batch:
+        """Mix within each micro-batch, so that ranks and micro-batches see the same rows."""
+        for m, mixer in enumerate(self.mix):
+            table = plan.tables[f"mix{m}"][a:b]
+            mine, numbers = numbers[: mixer.step_draws], numbers[mixer.step_draws :]
+            micros = zip(batch.split(self.accumulate), table.tensor_split(self.accumulate), strict=True)
+            batch = _concat([mixer(micro, u, mine) for micro, u in micros])
+        return batch
+
+
+def _concat(micros: list[Batch]) -> Batch:
+    if len(micros) == 1:
+        return micros[0]
+    first = micros[0]
+
+    def cat(values: list[Any]) -> Any:
+        return None if values[0] is None else torch.cat(values)
+
+    return first.with_(
+        views=tuple(torch.cat([m.views[v] for m in micros]) for v in range(len(first.views))),
+        target=cat([m.target for m in micros]),
+        index=cat([m.index for m in micros]),
+        sample_weight=cat([m.sample_weight for m in micros]),
+        draws=cat([m.draws for m in micros]),
+        mixed=[
+            (torch.cat([m.mixed[t][0] for m in micros]), torch.cat([m.mixed[t][1] for m in micros]))
+            for t in range(len(first.mixed))
+        ],
+        extra={k: _concat([m.extra[k] for m in micros]) for k in first.extra},
+    )

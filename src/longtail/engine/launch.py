@@ -1,0 +1,69 @@
+"""Processes, device and precision, by Lightning Fabric and nothing more."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from longtail.engine.ranks import Ranks
+from longtail.errors import ConfigError, UnknownNameError
+
+__all__ = ["Launch", "launch"]
+
+PRECISIONS = ("32", "bf16", "16")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Where a run runs."""
+
+    device: torch.device
+    ranks: Ranks
+    amp: torch.dtype | None
+
+    def scaler(self) -> Any:
+        """A gradient scaler for float16, else ``None``."""
+        return torch.amp.GradScaler(self.device.type) if self.amp is torch.float16 else None
+
+
+_FABRIC: dict[tuple[str, int], Any] = {}
+
+
+def launch(device: str = "auto", precision: str = "32") -> Launch:
+    """Device, ranks (of ``torchrun``, else one) and autocast type.
+
+    ``device`` is ``auto``, ``cpu``, ``cuda`` or ``cuda:I``; ``precision`` is ``32``, ``bf16`` or
+    ``16``.
+    """
+    if precision not in PRECISIONS:
+        raise UnknownNameError("precision", precision, PRECISIONS)
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda"):
+        raise UnknownNameError("device", device, ("auto", "cpu", "cuda"))
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("there is no CUDA device here", "use --device cpu, or --device auto")
+    kind = ("cuda" if torch.cuda.is_available() else "cpu") if kind == "auto" else kind
+    if precision == "16" and kind == "cpu":
+        raise ConfigError("float16 training needs an accelerator", "use --precision bf16 or 32")
+    fabric = _fabric(kind, int(os.environ.get("WORLD_SIZE", "1")))
+    at = torch.device(f"{kind}:{number}") if number else fabric.device
+    amp = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}[precision]
+    return Launch(at, Ranks(fabric.world_size, fabric.global_rank), amp)
+
+
+def _fabric(kind: str, world: int) -> Any:
+    if (kind, world) not in _FABRIC:
+        from lightning_fabric import Fabric
+
+        if world > 1:
+            local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
+            nodes = max(1, world // local)
+            fabric = Fabric(accelerator=kind, devices=local, num_nodes=nodes, strategy="ddp")
+            fabric.launch()
+        else:
+            fabric = Fabric(accelerator=kind, devices=1)
+        _FABRIC[(kind, world)] = fabric
+    return _FABRIC[(kind, world)]

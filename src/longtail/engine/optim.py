@@ -1,0 +1,137 @@
+"""Optimisers, learning rates by module path, parameter selection, and the averaged copy."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from longtail.errors import ConfigError, UnknownNameError
+from longtail.registry import PartSpec, part
+
+__all__ = ["Average", "OPTIMIZERS", "build_optimizer", "select_trainable", "set_modes"]
+
+OPTIMIZERS: dict[str, Any] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
+_DEFAULTS: dict[str, dict[str, Any]] = {"sgd": {"momentum": 0.9, "nesterov": True}}
+
+
+def build_optimizer(
+    spec: PartSpec,
+    named: Iterable[tuple[str, nn.Parameter]],
+    *,
+    lr_scale: tuple[tuple[str, float], ...] = (),
+) -> torch.optim.Optimizer:
+    """An optimiser over named parameters; each group carries its ``scale`` of the rate.
+
+    ``lr_scale`` pairs a module path with a factor; the longest matching path rules.
+    """
+    if spec.name not in OPTIMIZERS:
+        raise UnknownNameError("optimizer", spec.name, OPTIMIZERS)
+    groups: dict[float, list[nn.Parameter]] = {}
+    used: set[str] = set()
+    for name, parameter in named:
+        hits = [(p, s) for p, s in lr_scale if name == p or name.startswith(p + ".")]
+        path, scale = max(hits, key=lambda h: len(h[0]), default=("", 1.0))
+        used.add(path)
+        groups.setdefault(scale, []).append(parameter)
+    unused = [p for p, _ in lr_scale if p not in used]
+    if unused:
+        raise ConfigError(
+            f"lr_scale names {unused[0]!r}, which no trained parameter lies under",
+            "use a module path such as 'backbone' or 'head'",
+        )
+    if not groups:
+        raise ConfigError("nothing is left to train in this stage", "check its field 'trains'")
+    options = {**_DEFAULTS.get(spec.name, {}), **spec.kwargs}
+    lr = options.pop("lr", 0.1)
+    params = [{"params": ps, "scale": s, "lr": lr * s} for s, ps in groups.items()]
+    return OPTIMIZERS[spec.name](params, lr=lr, **options)  # type: ignore[no-any-return]
+
+
+def optimizer_spec(
+    stage_spec: PartSpec | None, defaults: dict[str, str], *, lr: float, weight_decay: float
+) -> PartSpec:
+    """The stage's optimiser, or the backbone's own with the recipe's weight decay."""
+    if stage_spec is not None:
+        return stage_spec.replace(lr=stage_spec.kwargs.get("lr", lr))
+    name = defaults.get("optimizer", "sgd")
+    decay = weight_decay if name == "sgd" else float(defaults.get("weight_decay", 1e-2))
+    return part(name, lr=lr, weight_decay=decay)
+
+
+def select_trainable(model: nn.Module, trains: str) -> list[tuple[str, nn.Parameter]]:
+    """Freeze what a stage does not train; return the named parameters that it does."""
+    paths = [p.strip() for p in trains.split(",")]
+    names = [n for n, _ in model.named_parameters()]
+    if trains != "all":
+        for path in paths:
+            if not any(n == path or n.startswith(path + ".") for n in names):
+                tops = sorted({n.split(".")[0] for n in names})
+                raise UnknownNameError("trainable module path", path, tops)
+    chosen = []
+    for name, parameter in model.named_parameters():
+        on = trains == "all" or any(name == p or name.startswith(p + ".") for p in paths)
+        parameter.requires_grad_(on)
+        if on:
+            chosen.append((name, parameter))
+    return chosen
+
+
+def set_modes(model: nn.Module, bn: str) -> None:
+    """Train mode, and the named BatchNorm policy for frozen parts.
+
+    ``train`` leaves all in train mode; ``eval`` puts every module without a trained parameter in
+    eval mode; ``update_stats`` does so for all but BatchNorm, whose statistics keep moving.
+    """
+    if bn not in ("train", "eval", "update_stats"):
+        raise UnknownNameError("BatchNorm policy", bn, ("train", "eval", "update_stats"))
+    model.train()
+    if bn == "train":
+        return
+    for module in model.modules():
+        parameters = list(module.parameters())
+        frozen = bool(parameters) and not any(p.requires_grad for p in parameters)
+        norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        if frozen and not (norm and bn == "update_stats") and not _holds_norm(module, bn):
+            module.eval()
+
+
+def _holds_norm(module: nn.Module, bn: str) -> bool:
+    norms = nn.modules.batchnorm._BatchNorm
+    return bn == "update_stats" and any(isinstance(m, norms) for m in module.modules())
+
+
+class Average(nn.Module):
+    """Exponential moving average of a network: ``a <- d a + (1 - d) w`` after every step.
+
+    Parameters are averaged, buffers copied. The decay starts low (``(1 + t) / (10 + t)``) so
+    that short runs are not ruled by their initial weights.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__()
+        if not 0 < decay < 1:
+            raise ConfigError(f"ema must lie between 0 and 1, not {decay}", "try 0.999")
+        self.decay = decay
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.register_buffer("count", torch.zeros((), dtype=torch.float32))
+        self.count: torch.Tensor
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take one step towards the current weights."""
+        self.count += 1
+        decay = torch.minimum(
+            torch.as_tensor(self.decay, device=self.count.device), (1 + self.count) / (10 + self.count)
+        )
+        for mine, theirs in zip(self.model.parameters(), model.parameters(), strict=True):
+            mine.lerp_(theirs.detach(), (1 - decay).to(mine.dtype))
+        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
+            mine.copy_(theirs)

@@ -1,0 +1,261 @@
+"""A trained run: predicts, is evaluated, and is read back from its folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from longtail.engine.checkpoint import join_state, load_tensors, save_tensors, split_state
+from longtail.engine.feed import to_float
+from longtail.engine.folder import RunFolder
+from longtail.engine.stage import Recipe
+from longtail.errors import ConfigError
+from longtail.metrics import Accumulator, intervals
+from longtail.models import InputSpec, TreeNetwork, build_network
+from longtail.posthoc.aggregation import aggregate
+from longtail.posthoc.prior import read_target_prior
+from longtail.registry import instantiate
+from longtail.types import ClassStats, Outputs
+
+__all__ = ["Predictions", "Run", "load_run"]
+
+
+@dataclass
+class Predictions:
+    """What a run said of labelled rows, in their order."""
+
+    ids: list[str]
+    target: np.ndarray[Any, Any]
+    prediction: np.ndarray[Any, Any]
+    confidence: np.ndarray[Any, Any]
+    target_probability: np.ndarray[Any, Any]
+
+    def save(self, path: Path) -> None:
+        """Write ``predictions.npz``."""
+        np.savez_compressed(path, allow_pickle=False, **{**vars(self), "ids": np.array(self.ids, str)})
+
+
+@dataclass
+class Run:
+    """A trained model with all that ``predict`` needs.
+
+    Attributes:
+        info: what ``run.json`` says: recipe, identity, classes, inputs, counts, versions.
+        network: in eval mode.
+        adjusters: fitted parts applied to the outputs, in order.
+        effective: ``(C,)`` prior that the adjusted logits answer to, or ``None`` (unknown).
+        target_prior: as asked for (``as_trained``, ``natural``, ``uniform``, a file ...).
+        expert_weights: weights of the experts after an explicit adaptation, or ``None``.
+        metrics: what ``metrics.json`` says.
+        folder: where it lies, or ``None``.
+    """
+
+    info: dict[str, Any]
+    network: Any
+    adjusters: list[Any]
+    effective: Tensor | None
+    device: torch.device
+    target_prior: Any = "as_trained"
+    expert_weights: Tensor | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    last_predictions: Any = None
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names in class-id order."""
+        return list(self.info["class_names"])
+
+    @property
+    def stats(self) -> ClassStats:
+        """Counts of the training data used."""
+        info = self.info
+        return ClassStats(
+            info["counts"], info["class_names"], on_empty=info["on_empty"], benchmark=info["benchmark"]
+        )
+
+    @torch.no_grad()
+    def outputs(self, x: Tensor) -> Outputs:
+        """The network's raw outputs for stored rows (uint8 images, float tables, int tokens)."""
+        x = to_float(x.to(self.device))
+        if self.info["channels_last"] and x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        self.network.eval()
+        result: Outputs = self.network(x)
+        return result
+
+    def logits_of(self, outputs: Outputs) -> Tensor:
+        """Adjusted logits ``(B, C)`` under the target prior."""
+        if self.expert_weights is not None and outputs.expert_logits is not None:
+            weights = self.expert_weights.to(outputs.expert_logits)
+            outputs.logits = torch.einsum("e,ebc->bc", weights, outputs.expert_logits)
+        for adjuster in self.adjusters:
+            outputs.logits = adjuster.transform(outputs)
+        return outputs.logits.float() + self.prior_shift().to(outputs.logits.device)
+
+    def prior_shift(self) -> Tensor:
+        """``(C,)`` added to the logits: ``log target - log effective``."""
+        stats = self.stats
+        if isinstance(self.target_prior, str) and self.target_prior == "as_trained":
+            return torch.zeros(stats.num_classes)
+        if self.effective is None:
+            raise ConfigError(
+                f"the prior that recipe {self.info['recipe']['name']!r} answers to is not known",
+                "keep --target-prior as_trained",
+            )
+        target = read_target_prior(
+            self.target_prior, natural=stats.prior, effective=self.effective, names=stats.names
+        )
+        shift = target.log() - self.effective.log()
+        return torch.where(target > 0, shift, torch.full_like(shift, -torch.inf)).float()
+
+    def predict_logits(self, x: Tensor, batch: int = 512) -> Tensor:
+        """``(N, C)`` logits of stored rows, on the CPU."""
+        return torch.cat([self.logits_of(self.outputs(c)).cpu() for c in x.split(batch)])
+
+    def predict_proba(self, x: Tensor, batch: int = 512) -> Tensor:
+        """``(N, C)`` probabilities; their argmax is the prediction."""
+        return self.predict_logits(x, batch).softmax(-1)
+
+    def evaluate(self, split: Any, *, seed: int = 0) -> tuple[dict[str, Any], Predictions]:
+        """Metrics with intervals, and the predictions they were counted from.
+
+        A row without a label of the training classes has target -1 and counts as missed nowhere:
+        the caller drops it first.
+        """
+        stats = self.stats
+        counter = Accumulator(stats.num_classes, device=self.device)
+        rows: list[tuple[Tensor, ...]] = []
+        for x, target in _chunks(split):
+            logits = self.logits_of(self.outputs(x))
+            target = target.to(logits.device)
+            counter.update(logits, target)
+            p = logits.softmax(-1)
+            best = p.max(-1)
+            rows.append((target, best.indices, best.values, p.gather(1, target[:, None])[:, 0]))
+        columns = [torch.cat(c).cpu().numpy() for c in zip(*rows, strict=True)]
+        said = Predictions([str(i) for i in split.ids], *columns)
+        result = counter.compute(stats)
+        result["intervals"] = intervals(said.target, said.prediction == said.target, stats, seed=seed)
+        return result, said
+
+    def adapt(self, split: Any, augment: Any, *, seed: int = 0, validation: Any = None) -> list[str]:
+        """Weigh the experts by how stable they are on unlabelled rows (explicit, never default).
+
+        Reference: Zhang et al., NeurIPS 2022.
+        """
+        if self.network(_probe(split, self)).expert_logits is None:
+            raise ConfigError(
+                f"recipe {self.info['recipe']['name']!r} has no experts to weigh",
+                "leave --adapt out, or train a recipe with experts such as sade",
+            )
+        views = [self._expert_views(split, augment, seed, v) for v in (1, 2)]
+        known = None
+        if validation is not None:
+            known = (self._expert_views(validation, None, seed, 0), validation.labels)
+        found = aggregate(views[0], views[1], seed=seed, validation=known)
+        self.expert_weights = found.weights
+        return list(found.notes)
+
+    def _expert_views(self, split: Any, augment: Any, seed: int, view: int) -> Tensor:
+        from longtail.functional.random import uniforms
+
+        out, start = [], 0
+        for x, _ in _chunks(split):
+            x = to_float(x.to(self.device))
+            if augment is not None:
+                numbers = uniforms(seed, "adapt", view, start, n=len(x) * augment.draws)
+                u = torch.from_numpy(numbers.reshape(len(x), augment.draws)).float().to(self.device)
+                x = augment(x, u)
+            start += len(x)
+            out.append(self.outputs(x).expert_logits.cpu())  # type: ignore[union-attr]
+        return torch.cat(out, dim=1)
+
+    def latency(self, split: Any, seconds: float = 0.2) -> dict[str, float]:
+        """Milliseconds for one row and for a row of 32, median of repeated runs."""
+        out = {}
+        for size in (1, 32):
+            x = split.store.fetch(torch.arange(len(split.labels))[:size])
+            took: list[float] = []
+            end = time.perf_counter() + seconds / 2
+            while time.perf_counter() < end or len(took) < 3:
+                begin = time.perf_counter()
+                self.logits_of(self.outputs(x)).cpu()
+                took.append(time.perf_counter() - begin)
+            out[f"batch_{size}"] = 1000 * sorted(took)[len(took) // 2] / max(1, len(x))
+        return out
+
+    def save(self, folder: RunFolder) -> None:
+        """Write ``run.json`` and ``model.safetensors``."""
+        parts = {"network": self.network.state_dict()}
+        for number, adjuster in enumerate(self.adjusters):
+            parts[f"adjuster:{number}"] = adjuster.state_dict()
+        effective = None if self.effective is None else [float(v) for v in self.effective]
+        target = self.target_prior if isinstance(self.target_prior, str) else list(self.target_prior)
+        self.info = {**self.info, "effective_prior": effective, "target_prior": target}
+        save_tensors(folder.path / "model.safetensors", join_state(**parts), {"recipe": self.info["recipe"]["name"]})
+        folder.save("run.json", self.info)
+
+
+def _chunks(split: Any, size: int = 512) -> Iterator[tuple[Tensor, Tensor]]:
+    index = torch.arange(len(split.labels)).split(size)
+    for x, rows in zip(split.store.batches(list(index), 0), index, strict=True):
+        yield x, split.labels[rows.to(split.labels.device)]
+
+
+def _probe(split: Any, run: Run) -> Tensor:
+    return to_float(split.store.fetch(torch.arange(1)).to(run.device))
+
+
+def load_run(folder: Path | str, *, device: str = "cpu") -> Run:
+    """Read a finished run from its folder; only tensors and JSON are read."""
+    place = RunFolder(Path(folder), write=False)
+    info = place.read("run.json")
+    recipe = Recipe.from_data(info["recipe"])
+    tensors, _ = load_tensors(place.path / "model.safetensors")
+    parts = split_state(tensors)
+
+    def network() -> Any:
+        return build_network(
+            recipe.network,
+            input_spec=InputSpec.from_data(info["inputs"]),
+            backbone=info["backbone"],
+            num_classes=len(info["class_names"]),
+            head=recipe.head,
+            projector=recipe.projector,
+            seed=0,
+        )
+
+    live = _assemble(info["structure"], network, len(info["class_names"]))
+    live.load_state_dict(parts["network"])
+    adjusters = []
+    for number, spec in enumerate(recipe.adjusters):
+        adjuster = instantiate("adjusters", spec)
+        adjuster.restore(parts.get(f"adjuster:{number}", {}))
+        adjusters.append(adjuster)
+    effective = info["effective_prior"]
+    return Run(
+        info,
+        live.to(device).eval(),
+        [a.to(device) for a in adjusters],
+        None if effective is None else torch.tensor(effective, dtype=torch.float64),
+        torch.device(device),
+        info["target_prior"],
+        metrics=place.read("metrics.json") if (place.path / "metrics.json").is_file() else {},
+        folder=place.path,
+    )
+
+
+def _assemble(structure: dict[str, Any], network: Any, classes: int) -> Any:
+    """The final network: the recipe's own, or a tree of such networks."""
+    if structure.get("kind") != "tree":
+        return network()
+    leaves = [network() if has else None for has in structure["leaves"]]
+    return TreeNetwork(network(), leaves, structure["groups"], classes)

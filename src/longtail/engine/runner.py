@@ -1,0 +1,396 @@
+"""From a configuration to a trained run: data, recipe, device, stages, evaluation, files."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import longtail
+from longtail import registry
+from longtail.data import load
+from longtail.engine.build import Settings
+from longtail.engine.checkpoint import SCHEMA
+from longtail.engine.feed import JoinedStore, StageData
+from longtail.engine.folder import RunFolder
+from longtail.engine.handover import hold_out_meta
+from longtail.engine.launch import Launch, launch
+from longtail.engine.loop import BuiltStage, Observer
+from longtail.engine.overrides import resolve_recipe
+from longtail.engine.recorder import Recorder
+from longtail.engine.run import Run, load_run
+from longtail.engine.stage import Recipe, Stage
+from longtail.engine.state import RunState
+from longtail.engine.train import Trainer
+from longtail.errors import ConfigError, DataError
+from longtail.models import build_network
+from longtail.posthoc.base import FitData
+from longtail.registry import instantiate
+from longtail.schedules import allocate
+from longtail.types import ClassStats, Outputs
+
+__all__ = ["Run", "RunConfig", "fit", "load_run"]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run is asked to do; the command line's flags by the same names.
+
+    Attributes:
+        data: built-in name, path, or YAML file.
+        recipe: id of the recipe; ``set`` holds ``PATH=VALUE`` overrides, ``options`` keywords.
+        epochs: in all; stages share them. Default: the recipe's or the backbone's own.
+        batch_size: default: the largest power of two from 128 to 16 with 20 steps an epoch.
+        lr: default: the recipe's, scaled from its published batch.
+        validation: share of the training rows cut for validation, or ``None``.
+        checkpoint_seconds: least time between two saved states.
+    """
+
+    data: Any = "digits-lt"
+    recipe: str = "ce"
+    set: Sequence[str] = ()
+    options: Sequence[tuple[str, Any]] = ()
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "32"
+    workers: int = 0
+    backbone: str | None = None
+    imbalance_factor: float | None = None
+    profile: str = "exponential"
+    data_root: str | Path | None = None
+    output: str | Path | None = None
+    resume: bool = False
+    target_prior: Any = "as_trained"
+    labelled_share: float | None = None
+    validation: float | None = None
+    compile: bool = False
+    accumulate: int = 1
+    checkpoint_seconds: float = 10.0
+    progress: bool = True
+
+
+def fit(config: RunConfig, dataset: Any = None) -> Run:
+    """Train one recipe on one data set, evaluate it, and leave its folder."""
+    began = time.perf_counter()
+    recipe = resolve_recipe(config.recipe, config.set, **dict(config.options))
+    place = launch(config.device, config.precision)
+    data = _load(config, recipe) if dataset is None else dataset
+    _check(config, recipe, data)
+    plan = _Plan.make(config, recipe, data)
+    folder = RunFolder(Path(config.output or "."), write=config.output is not None and place.ranks.first)
+    if config.output is not None:
+        identity = plan.identity(config, recipe, data)
+        there = place.ranks.broadcast(folder.open(identity, resume=config.resume) if place.ranks.first else None)
+        if there and (folder.path / "metrics.json").is_file():
+            return load_run(folder.path, device=str(place.device))
+    state = _state(config, recipe, data, plan, place)
+    info = _info(config, recipe, data, plan, state)
+    if config.output is not None and place.ranks.first and not (folder.path / "run.json").is_file():
+        folder.save("run.json", info)
+    place.ranks.barrier()
+    trainer, recorder = _trainer(config, data, plan, state, folder, place)
+    trainer.run()
+    run = _finish(config, data, state, trainer, info, place)
+    cost = {"steps": trainer.steps, "samples_seen": trainer.samples}
+    run.metrics = _metrics(run, data, state, {**cost, "seconds": recorder.seconds(began)}, plan)
+    if config.output is not None and place.ranks.first:
+        run.folder = folder.path
+        run.save(folder)
+        if data.test is not None:
+            run.last_predictions.save(folder.path / "predictions.npz")
+        folder.save("metrics.json", run.metrics)
+    place.ranks.barrier()
+    return run
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Numbers decided once a run: backbone, batch, epochs of each stage."""
+
+    backbone: str
+    batch_size: int
+    epochs: int
+    stages: tuple[Stage, ...]
+    rows: int
+
+    @staticmethod
+    def make(config: RunConfig, recipe: Recipe, data: Any) -> _Plan:
+        backbone = config.backbone or data.default_backbone
+        record = registry.get("backbones", backbone)
+        rows = len(data.train.labels)
+        if "unlabelled" in recipe.needs and data.unlabelled is not None:
+            rows += len(data.unlabelled.labels)
+        batch = config.batch_size or default_batch(rows)
+        own = int(dict(record.details).get("epochs", recipe.epochs))
+        epochs = config.epochs if config.epochs is not None else own
+        for name, value in (("epochs", epochs), ("batch size", batch)):
+            if value < 1:
+                raise ConfigError(f"{name} must be at least 1, not {value}", "give a positive number")
+        shares = allocate(epochs, [s.epochs for s in recipe.stages])
+        pairs = zip(recipe.stages, shares, strict=True)
+        stages = tuple(dataclasses.replace(s, epochs=e) for s, e in pairs)
+        return _Plan(backbone, batch, sum(shares), stages, rows)
+
+    def identity(self, config: RunConfig, recipe: Recipe, data: Any) -> dict[str, Any]:
+        """What makes this run this run: two runs with equal identities are one."""
+        return {
+            "recipe": recipe.to_data(),
+            "data": {"name": data.name, "fingerprint": data.fingerprint},
+            "backbone": self.backbone,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "lr": config.lr,
+            "seed": config.seed,
+            "precision": config.precision,
+            "accumulate": config.accumulate,
+            "labelled_share": config.labelled_share,
+            "target_prior": str(config.target_prior),
+        }
+
+
+def default_batch(rows: int) -> int:
+    """Largest power of two from 128 down to 16 that gives at least 20 steps an epoch."""
+    return next((b for b in (128, 64, 32, 16) if -(-rows // b) >= 20), 16)
+
+
+def _load(config: RunConfig, recipe: Recipe) -> Any:
+    share = config.labelled_share
+    if share is None and "unlabelled" in recipe.needs and _built_in(config.data):
+        share = 0.2
+    return load(
+        config.data,
+        data_root=config.data_root,
+        imbalance_factor=config.imbalance_factor,
+        profile=config.profile,
+        validation=config.validation or "validation" in recipe.needs,
+        labelled_share=share,
+    )
+
+
+def _built_in(data: Any) -> bool:
+    return isinstance(data, str) and any(r.name == data for r in registry.records("datasets"))
+
+
+def _check(config: RunConfig, recipe: Recipe, data: Any) -> None:
+    record = registry.get("recipes", recipe.name)
+    if data.modality not in record.modalities:
+        raise ConfigError(
+            f"recipe {recipe.name!r} works on {', '.join(record.modalities)}, not on {data.modality} data",
+            "choose another recipe: longtail list recipes",
+        )
+    if "unlabelled" in recipe.needs and data.unlabelled is None:
+        raise DataError(
+            f"recipe {recipe.name!r} needs unlabelled rows and the data have none",
+            "hide the labels of a share with --labelled-share 0.2",
+        )
+    backbone = registry.get("backbones", config.backbone or data.default_backbone)
+    if data.modality not in backbone.modalities:
+        raise ConfigError(
+            f"backbone {backbone.name!r} does not take {data.modality} data",
+            f"use {data.default_backbone!r}, or see longtail list backbones",
+        )
+    second = any(_second_order(s) for s in recipe.stages)
+    if config.compile and second:
+        raise ConfigError(
+            f"recipe {recipe.name!r} differentiates through its step, which compilation refuses",
+            "leave --compile out",
+        )
+
+
+def _second_order(stage: Stage) -> bool:
+    return bool(registry.get("objectives", stage.objective.name).load().second_order)
+
+
+def _state(config: RunConfig, recipe: Recipe, data: Any, plan: _Plan, place: Launch) -> RunState:
+    store, unlabelled, extra = data.train.store, None, 0
+    if data.unlabelled is not None and "unlabelled" in recipe.needs:
+        first = len(store)
+        store = JoinedStore((store, data.unlabelled.store))
+        unlabelled = first + torch.arange(len(data.unlabelled.labels))
+        extra = len(unlabelled)
+    store = store.to(place.device)
+    labels = data.train.labels.to(torch.int64)
+    rows = StageData(store, torch.arange(len(labels)), labels, data.train.weight, extra)
+    meta, notes = None, list(data.notes)
+    if recipe.meta_per_class:
+        rows, meta, lines = hold_out_meta(rows, recipe.meta_per_class, config.seed)
+        notes += lines
+    counts = rows.counts(len(data.class_names))
+    empty = bool((counts == 0).any())
+    stats = ClassStats(
+        counts, data.class_names, on_empty="smooth" if empty else "error", benchmark=data.benchmark
+    )
+    network = build_network(
+        recipe.network,
+        input_spec=data.input_spec,
+        backbone=plan.backbone,
+        num_classes=len(data.class_names),
+        head=recipe.head,
+        projector=recipe.projector,
+        seed=config.seed,
+    )
+    state = RunState(
+        recipe, data, plan.backbone, network, rows, rows, stats, config.seed, place.device,
+        place.ranks, list(plan.stages), meta=meta, unlabelled=unlabelled, notes=notes,
+        channels_last=data.modality == "image", amp=place.amp,
+    )  # fmt: skip
+    state.network = state.place(network)
+    if config.compile:
+        state.network.compile()
+    return state
+
+
+def _info(config: RunConfig, recipe: Recipe, data: Any, plan: _Plan, state: RunState) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "identity": plan.identity(config, recipe, data),
+        "recipe": recipe.to_data(),
+        "seed": config.seed,
+        "epochs": plan.epochs,
+        "batch_size": plan.batch_size,
+        "backbone": plan.backbone,
+        "class_names": list(data.class_names),
+        "counts": [int(v) for v in state.stats.raw],
+        "on_empty": state.stats.on_empty,
+        "benchmark": data.benchmark,
+        "inputs": data.input_spec.to_data(),
+        "modality": data.modality,
+        "channels_last": state.channels_last,
+        "structure": state.structure,
+        "effective_prior": None,
+        "target_prior": "as_trained",
+        "data": {"name": data.name, "fingerprint": data.fingerprint, "rows": len(state.start)},
+        "source": {
+            "data": str(config.data) if isinstance(config.data, str | Path) else None,
+            "imbalance_factor": config.imbalance_factor,
+            "profile": config.profile,
+            "labelled_share": config.labelled_share,
+        },
+        "precision": config.precision,
+        "device": str(state.device),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    return {
+        "longtail": longtail.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _trainer(
+    config: RunConfig, data: Any, plan: _Plan, state: RunState, folder: RunFolder, place: Launch
+) -> tuple[Trainer, Recorder]:
+    settings = Settings(
+        batch_size=plan.batch_size,
+        lr=config.lr,
+        accumulate=config.accumulate,
+        workers=config.workers,
+        scaler=place.scaler(),
+    )
+    recorder = Recorder(state, folder, data.validation, show=config.progress and place.ranks.first)
+    observers: list[Observer] = [recorder]
+
+    def prepare(stage: BuiltStage) -> None:
+        recorder.begin(stage)
+
+    trainer = Trainer(
+        state, folder, settings, observers=observers, seconds=config.checkpoint_seconds, prepare=prepare
+    )
+    return trainer, recorder
+
+
+def _finish(
+    config: RunConfig, data: Any, state: RunState, trainer: Trainer, info: dict[str, Any], place: Launch
+) -> Run:
+    """Fit the adjusters and put the run together."""
+    recipe = state.recipe
+    effective = trainer.prior if recipe.prior == "composed" else None
+    info = {**info, "structure": state.structure}
+    run = Run(info, state.network.eval(), [], effective, place.device)
+    for spec in recipe.adjusters:
+        adjuster = instantiate("adjusters", spec)
+        adjuster.fit(_fit_data(run, data, state))
+        run.adjusters.append(adjuster.to(place.device))
+        state.notes += adjuster.notes
+        if run.effective is not None:
+            run.effective = adjuster.effective_prior(run.effective)
+    run.target_prior = config.target_prior
+    run.prior_shift()  # an unusable target prior is refused before anything is reported
+    return run
+
+
+def _fit_data(run: Run, data: Any, state: RunState) -> FitData:
+    head = state.network.head
+    outputs, target = None, None
+    if data.validation is not None and len(data.validation.labels):
+        parts = [run.outputs(x) for x, _ in _val(data.validation)]
+        outputs = Outputs(
+            torch.cat([o.logits for o in parts]).cpu(), torch.cat([o.features for o in parts]).cpu()
+        )
+        target = data.validation.labels.cpu()
+    weight = getattr(head, "weight", None)
+    bias = getattr(head, "bias", None)
+    return FitData(
+        outputs=outputs,
+        target=target,
+        stats=state.stats,
+        head_weight=None if weight is None else weight.detach().cpu(),
+        head_bias=None if bias is None else bias.detach().cpu(),
+        prior=run.effective,
+    )
+
+
+def _val(split: Any) -> Any:
+    index = list(torch.arange(len(split.labels)).split(512))
+    return ((x, i) for x, i in zip(split.store.batches(index, 0), index, strict=True))
+
+
+def _metrics(run: Run, data: Any, state: RunState, cost: dict[str, Any], plan: _Plan) -> dict[str, Any]:
+    stats = state.stats
+    groups, rule = stats.groups()
+    out: dict[str, Any] = {"recipe": state.recipe.name, "seed": state.seed, "test": None, "validation": None}
+    for name, split in (("validation", data.validation), ("test", data.test)):
+        if split is not None and len(split.labels):
+            out[name], said = run.evaluate(split)
+            if name == "test":
+                run.last_predictions = said
+                out["latency_ms"] = run.latency(split)
+    parameters = sum(p.numel() for p in run.network.parameters())
+    effective: Tensor | None = run.effective
+    return {
+        **out,
+        **cost,
+        "epochs": plan.epochs,
+        "batch_size": plan.batch_size,
+        "parameters": parameters,
+        "groups": {"rule": rule, **{k: v.tolist() for k, v in groups.items()}},
+        "device": str(state.device),
+        "versions": versions(),
+        "data": {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "counts": [int(v) for v in stats.raw],
+            "class_names": list(data.class_names),
+            "not_evaluable": list(data.not_evaluable),
+        },
+        "effective_prior": None if effective is None else [float(v) for v in effective],
+        "target_prior": str(run.target_prior),
+        "adjusters": [a.describe() for a in run.adjusters],
+        "notes": list(dict.fromkeys(state.notes)),
+    }

@@ -1,0 +1,164 @@
+"""Losses of single rows as pure tensor functions: no state, no reduction, no class weights.
+
+Each function takes ``logits (B, C)`` and ``target (B,)`` and returns ``(B,)``; its ``_classes``
+twin returns ``(B, C)``, the loss each row would have were its label ``c``, from which the loss
+of a soft target ``q`` follows as ``sum_c q_c l_c``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = [
+    "bce_on_softmax",
+    "bce_on_softmax_classes",
+    "cross_entropy",
+    "cross_entropy_classes",
+    "exclusive_logsumexp",
+    "focal",
+    "focal_classes",
+    "margin_cross_entropy",
+    "margin_cross_entropy_classes",
+    "sigmoid_focal",
+    "sigmoid_focal_classes",
+]
+
+
+def cross_entropy(logits: Tensor, target: Tensor, *, offset: Tensor | None = None) -> Tensor:
+    """``logsumexp(z + a) - (z + a)_y``.
+
+    Args:
+        logits: ``(B, C)``.
+        target: ``(B,)`` class ids.
+        offset: ``(C,)`` additive constants ``a``; ``tau * log prior`` gives the logit-adjusted
+            loss of Menon et al., ICLR 2021, and with ``tau = 1`` the balanced softmax of Ren
+            et al., NeurIPS 2020.
+    """
+    adjusted = logits if offset is None else logits + offset.to(logits.dtype)
+    return F.cross_entropy(adjusted, target, reduction="none")
+
+
+def cross_entropy_classes(logits: Tensor, *, offset: Tensor | None = None) -> Tensor:
+    """``-log softmax(z + a)``. Shape ``(B, C)``."""
+    adjusted = logits if offset is None else logits + offset.to(logits.dtype)
+    return -F.log_softmax(adjusted, dim=1)
+
+
+def _modulate(loss: Tensor, gamma: float, detach_modulator: bool) -> Tensor:
+    if gamma == 0:
+        return loss
+    wrong = -torch.expm1(-loss)  # 1 - p_y
+    if detach_modulator:
+        wrong = wrong.detach()
+    if gamma == 1:
+        return wrong * loss
+    if gamma == 2:
+        return wrong.square() * loss
+    return wrong.clamp_min(torch.finfo(loss.dtype).tiny) ** gamma * loss
+
+
+def focal(
+    logits: Tensor, target: Tensor, *, gamma: float = 2.0, detach_modulator: bool = False
+) -> Tensor:
+    """``(1 - p_y) ** gamma * -log p_y`` with ``p = softmax(z)``.
+
+    Args:
+        logits: ``(B, C)``.
+        target: ``(B,)`` class ids.
+        gamma: not negative; 0 is cross-entropy.
+        detach_modulator: no gradient through ``(1 - p_y) ** gamma``.
+
+    Reference: after Lin et al., *Focal loss for dense object detection*, ICCV 2017.
+    """
+    return _modulate(cross_entropy(logits, target), gamma, detach_modulator)
+
+
+def focal_classes(logits: Tensor, *, gamma: float = 2.0, detach_modulator: bool = False) -> Tensor:
+    """:func:`focal` of every class. Shape ``(B, C)``."""
+    return _modulate(cross_entropy_classes(logits), gamma, detach_modulator)
+
+
+def sigmoid_focal_classes(
+    logits: Tensor, *, gamma: float = 2.0, detach_modulator: bool = False
+) -> Tensor:
+    """:func:`sigmoid_focal` of every class. Shape ``(B, C)``."""
+    positive = _modulate(F.softplus(-logits), gamma, detach_modulator)
+    negative = _modulate(F.softplus(logits), gamma, detach_modulator)
+    return positive - negative + negative.sum(1, keepdim=True)
+
+
+def sigmoid_focal(
+    logits: Tensor, target: Tensor, *, gamma: float = 2.0, detach_modulator: bool = False
+) -> Tensor:
+    """``sum_j (1 - q_j) ** gamma * -log q_j`` with ``q_j = sigmoid(z_j)`` of the label, else
+    ``sigmoid(-z_j)``: one binary focal loss a class, summed over classes.
+
+    Shapes ``(B, C)``, ``(B,)`` to ``(B,)``. ``gamma`` 0 is binary cross-entropy.
+
+    Reference: Lin et al., ICCV 2017.
+    """
+    sign = torch.ones_like(logits).scatter(1, target[:, None], -1.0)
+    return _modulate(F.softplus(sign * logits), gamma, detach_modulator).sum(1)
+
+
+def bce_on_softmax_classes(logits: Tensor) -> Tensor:
+    """:func:`bce_on_softmax` of every class. Shape ``(B, C)``."""
+    log_p = F.log_softmax(logits, dim=1)
+    other = -_log1mexp(log_p)
+    return (other.sum(1, keepdim=True) - other - log_p) / logits.shape[1]
+
+
+def bce_on_softmax(logits: Tensor, target: Tensor) -> Tensor:
+    """``(-log p_y - sum_{j != y} log(1 - p_j)) / C`` with ``p = softmax(z)``.
+
+    The form that the widely copied port of the class-balanced loss computes as "softmax".
+    Shapes ``(B, C)``, ``(B,)`` to ``(B,)``.
+    """
+    return bce_on_softmax_classes(logits).gather(1, target[:, None]).squeeze(1)
+
+
+def _log1mexp(x: Tensor) -> Tensor:
+    """``log(1 - exp(x))`` for ``x <= 0``; finite at 0, where binary cross-entropy stops too."""
+    x = x.clamp_max(-torch.finfo(x.dtype).tiny)
+    near = x > -math.log(2)
+    close = torch.log(-torch.expm1(torch.where(near, x, -1.0)))
+    far = torch.log1p(-torch.exp(torch.where(near, -1.0, x)))
+    return torch.where(near, close, far)
+
+
+def margin_cross_entropy(logits: Tensor, target: Tensor, margins: Tensor) -> Tensor:
+    """Cross-entropy after ``m_y`` is taken off the logit of the label.
+
+    Args:
+        logits: ``(B, C)``, already scaled.
+        target: ``(B,)`` class ids.
+        margins: ``(C,)`` in units of the logits (``scale * m`` for cosine heads).
+
+    Reference: Cao et al., NeurIPS 2019 (LDAM).
+    """
+    label = target[:, None]
+    taken = -margins.to(logits.dtype)[label]
+    return F.cross_entropy(logits.scatter_add(1, label, taken), target, reduction="none")
+
+
+def margin_cross_entropy_classes(logits: Tensor, margins: Tensor) -> Tensor:
+    """:func:`margin_cross_entropy` of every class. Shape ``(B, C)``."""
+    rest = exclusive_logsumexp(logits)
+    return F.softplus(rest - logits + margins.to(logits.dtype))
+
+
+def exclusive_logsumexp(logits: Tensor) -> Tensor:
+    """``e_c = log sum_{j != c} exp z_j``. Shape ``(B, C)``.
+
+    Exact to rounding also where one class holds nearly all of the probability: that column is
+    summed without it, every other has ``p_c <= 1/2``.
+    """
+    top = logits.argmax(1, keepdim=True)
+    rest = logits.scatter(1, top, -math.inf).logsumexp(1, keepdim=True)
+    log_p = F.log_softmax(logits, dim=1).scatter(1, top, -math.inf)
+    others = logits.logsumexp(1, keepdim=True) + torch.log1p(-log_p.exp())
+    return others.scatter(1, top, rest)

@@ -1,0 +1,125 @@
+"""Counter-based random numbers: a pure function of a key, never of history.
+
+Everything here is integer arithmetic on the host, so the same key gives the same numbers on
+every machine, in every process and in any order of asking. Keys are tuples of integers and
+strings, for example ``(seed, "order", epoch)``.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["mix", "permutation", "shuffled", "stream", "uniforms", "words"]
+
+Words = NDArray[np.uint64]
+Key = int | str
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+_ROUNDS = 8
+
+
+def stream(*key: Key) -> np.random.Philox:
+    """A Philox generator whose state is the key.
+
+    Integers enter as two 32-bit words (modulo ``2**64``, so a negative seed is fine), strings
+    by their CRC-32; the number of entries comes first, so that ``(1,)`` and ``(1, 0)`` differ.
+
+    Reference: Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, SC 2011.
+    """
+    entropy = [len(key)]
+    for entry in key:
+        value = zlib.crc32(entry.encode()) if isinstance(entry, str) else int(entry)
+        entropy += [value & 0xFFFFFFFF, (value >> 32) & 0xFFFFFFFF, int(isinstance(entry, str))]
+    return np.random.Philox(np.random.SeedSequence(entropy))
+
+
+def words(*key: Key, n: int) -> Words:
+    """``n`` independent 64-bit words of the key. Shape ``(n,)``."""
+    return np.asarray(stream(*key).random_raw(n), dtype=np.uint64)
+
+
+def uniforms(*key: Key, n: int) -> NDArray[np.float64]:
+    """``n`` uniform numbers in ``[0, 1)``, multiples of ``2**-53``. Shape ``(n,)``."""
+    return np.asarray((words(*key, n=n) >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
+
+
+def permutation(*key: Key, n: int) -> NDArray[np.int64]:
+    """A uniform random permutation of ``0 .. n - 1``: the order of ``n`` random words."""
+    return np.argsort(words(*key, n=n), kind="stable").astype(np.int64, copy=False)
+
+
+def mix(*parts: NDArray[np.generic] | int) -> Words:
+    """A 64-bit hash of integer tuples, elementwise over broadcast arrays.
+
+    The finaliser of SplitMix64 is applied after each part.
+
+    Reference: Steele, Lea and Flood, *Fast splittable pseudorandom number generators*,
+    OOPSLA 2014.
+    """
+    state: Words = np.zeros(1, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for part in parts:
+            whole = np.uint64(part & 0xFFFFFFFFFFFFFFFF) if isinstance(part, int) else part
+            state = _finalise((state + _GOLDEN) ^ np.asarray(whole).astype(np.uint64))
+    return state
+
+
+def _finalise(x: Words) -> Words:
+    x = (x ^ (x >> np.uint64(30))) * _FIRST
+    x = (x ^ (x >> np.uint64(27))) * _SECOND
+    out: Words = x ^ (x >> np.uint64(31))
+    return out
+
+
+def shuffled(
+    index: NDArray[np.int64], size: NDArray[np.int64] | int, key: Words
+) -> NDArray[np.int64]:
+    """Where a keyed pseudo-random permutation of ``0 .. size - 1`` puts ``index``.
+
+    One permutation for every pair of ``size`` and ``key``, evaluated where it is asked and
+    nowhere else: a slice of a shuffled list of any length costs no more than the slice. A
+    Feistel network over the next power of two, walked until it lands below ``size``.
+
+    Args:
+        index: ``(M,)`` positions, each below its size.
+        size: ``(M,)`` or one number, at most ``2**52``.
+        key: ``(M,)`` or ``(1,)`` words, one for each permutation.
+
+    Reference: after Black and Rogaway, *Ciphers with arbitrary finite domains*, CT-RSA 2002.
+    """
+    sizes = np.broadcast_to(np.asarray(size, dtype=np.int64), index.shape).astype(np.uint64)
+    keys = np.broadcast_to(key, index.shape)
+    bits = np.frexp((sizes - np.uint64(1)).astype(np.float64))[1].astype(np.uint64)
+    low = bits >> np.uint64(1)
+    one = np.uint64(1)
+    right_mask, left_mask = (one << low) - one, (one << (bits - low)) - one
+    out = index.astype(np.uint64)
+    todo = np.arange(len(index))
+    fields = (keys, low, left_mask, right_mask, sizes)
+    current = out
+    while len(todo):
+        k, shift, lm, rm, limit = fields
+        current = _feistel(current, k, shift, lm, rm)
+        outside = current >= limit
+        out[todo[~outside]] = current[~outside]
+        todo, current = todo[outside], current[outside]
+        fields = (k[outside], shift[outside], lm[outside], rm[outside], limit[outside])
+    return out.astype(np.int64)
+
+
+def _feistel(x: Words, key: Words, low: Words, left_mask: Words, right_mask: Words) -> Words:
+    right, left = x & right_mask, x >> low
+    with np.errstate(over="ignore"):
+        for i in range(_ROUNDS):
+            salt = key + _GOLDEN * np.full(1, i + 1, dtype=np.uint64)
+            if i % 2:
+                right = right ^ (_finalise(salt ^ (left * _FIRST)) & right_mask)
+            else:
+                left = left ^ (_finalise(salt ^ (right * _FIRST)) & left_mask)
+    out: Words = (left << low) | right
+    return out

@@ -1,0 +1,90 @@
+"""Class weights as functions of training counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from longtail.errors import ConfigError, DataError
+
+__all__ = ["as_counts", "effective_count", "effective_number", "inverse_frequency", "normalise"]
+
+
+def normalise(weights: Tensor) -> Tensor:
+    """``C w / sum w``: weights of mean one over the classes that have any.
+
+    Args:
+        weights: ``(C,)``, not negative; zeros stay zero and do not count into ``C``.
+    """
+    return weights * ((weights > 0).sum() / weights.sum())
+
+
+def inverse_frequency(counts: Sequence[float] | Tensor, power: float = 1.0) -> Tensor:
+    """``w_c ~ n_c ** -power``, of mean one.
+
+    ``power`` 1 is inverse frequency, 1/2 its square root, any other the generalised form of
+    Zhang et al., CVPR 2021. A count of zero gets weight zero.
+
+    Args:
+        counts: ``(C,)`` training counts in class-id order.
+        power: exponent, finite.
+
+    Returns:
+        ``(C,)`` float64.
+    """
+    if not math.isfinite(power):
+        raise ConfigError(f"power must be finite, not {power}", "1.0 is inverse frequency")
+    n = as_counts(counts)
+    log_weight = -power * n.clamp_min(torch.finfo(n.dtype).tiny).log()
+    present = n > 0
+    top = torch.where(present, log_weight, -math.inf).max()
+    return normalise(torch.where(present, (log_weight - top).exp(), 0.0))
+
+
+def effective_count(counts: Sequence[float] | Tensor, beta: float = 0.9999) -> Tensor:
+    """``E_c = (1 - beta ** n_c) / (1 - beta)``, the effective number of samples.
+
+    Args:
+        counts: ``(C,)`` training counts.
+        beta: in ``[0, 1)``; 0 gives one for every class, towards 1 it gives the count.
+
+    Returns:
+        ``(C,)`` float64; zero for a class without samples.
+
+    Reference: Cui et al., *Class-balanced loss based on effective number of samples*,
+    CVPR 2019.
+    """
+    if not 0 <= beta < 1:
+        raise ConfigError(f"beta must lie in [0, 1), not {beta}", "0.9999 is the usual value")
+    n = as_counts(counts)
+    if beta == 0:
+        return (n > 0).to(n.dtype)
+    return -torch.expm1(n * math.log(beta)) / (1 - beta)
+
+
+def effective_number(counts: Sequence[float] | Tensor, beta: float = 0.9999) -> Tensor:
+    """``w_c ~ 1 / E_c``, of mean one; zero for a class without samples.
+
+    See :func:`effective_count`. Shape ``(C,)`` float64.
+    """
+    effective = effective_count(counts, beta)
+    return normalise(torch.where(effective > 0, 1 / effective.clamp_min(1e-300), 0.0))
+
+
+def as_counts(counts: Sequence[float] | Tensor) -> Tensor:
+    """Counts as ``(C,)`` float64, or the error that says what is wrong with them."""
+    n = torch.as_tensor(counts, dtype=torch.float64)
+    if n.ndim != 1 or n.numel() < 2:
+        raise DataError(
+            f"class counts must be a list of at least two numbers, not shape {tuple(n.shape)}",
+            "give one training count for each class",
+        )
+    if not torch.isfinite(n).all() or (n < 0).any() or n.sum() == 0:
+        raise DataError(
+            "class counts must be finite, not negative and not all zero",
+            f"got {n.tolist()[:12]}",
+        )
+    return n

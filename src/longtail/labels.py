@@ -1,0 +1,152 @@
+"""One reader of labels, and one order of classes, for every kind of container."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from longtail.errors import DataError
+
+__all__ = ["class_order", "encode_labels", "label_names", "read_labels"]
+
+_INTEGER = re.compile(r"[+-]?\d+")
+_ATTRIBUTES = ("targets", "labels", "get_labels")
+
+
+def class_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Distinct class names in their lasting order.
+
+    By number when every name is a whole number (``"10"`` after ``"2"``), else by string.
+    """
+    distinct = sorted(set(names))
+    if distinct and all(_INTEGER.fullmatch(n) for n in distinct):
+        distinct.sort(key=lambda n: (int(n), n))
+    return tuple(distinct)
+
+
+def label_names(labels: Any) -> list[str]:
+    """Every label as a string; whole floats lose their ``.0``; missing labels are refused.
+
+    Args:
+        labels: sequence, array, tensor or series of ``N`` labels of any plain type.
+
+    Raises:
+        DataError: a label is missing (``None``, NaN), or there is more than one a row.
+    """
+    if isinstance(labels, Tensor):
+        labels = labels.detach().cpu().numpy()
+    values = np.asarray(labels, dtype=object if isinstance(labels, list | tuple) else None)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise DataError(
+            f"labels must be one per row, not an array of shape {values.shape}",
+            "give a list of N labels; one-hot rows become labels with argmax(1)",
+        )
+    return [_name(v, row) for row, v in enumerate(values.tolist())]
+
+
+def _name(value: Any, row: int) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Tensor | np.generic):
+        value = value.item()
+    if value is None or value != value:  # None, NaN and pandas' NaT
+        raise DataError(f"the label of row {row} is missing", "give every row a label, or drop it")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value)
+
+
+def encode_labels(
+    labels: Any, *, names: Sequence[str] | None = None
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Labels as ``(N,)`` int64 class ids ``0..C-1``, and the ``C`` names in order.
+
+    Args:
+        labels: see :func:`label_names`; gaps in numbers are closed, names stay.
+        names: the classes, when they are known; a label outside them is an error.
+    """
+    strings = label_names(labels)
+    order = class_order(strings) if names is None else tuple(names)
+    ids = {name: i for i, name in enumerate(order)}
+    unknown = sorted({s for s in strings if s not in ids})
+    if unknown:
+        raise DataError(
+            f"{len(unknown)} labels are not among the classes: {', '.join(unknown[:8])}",
+            f"the classes are: {', '.join(order[:12])}",
+        )
+    return torch.tensor([ids[s] for s in strings], dtype=torch.int64), order
+
+
+def read_labels(source: Any) -> Tensor:
+    """``(N,)`` int64 labels of a list, array, tensor or dataset, without loading its samples.
+
+    Reads sequences, arrays, tensors and series; ``TensorDataset`` (its last tensor), ``Subset``
+    and ``ConcatDataset`` (through their indices and members); objects with ``targets``,
+    ``labels`` or ``get_labels()``; Hugging Face datasets with a ``label`` column.
+
+    Raises:
+        DataError: there are no labels to be found, or they are no whole numbers.
+    """
+    found = _find(source)
+    if isinstance(found, Tensor):
+        values = found.detach().cpu().numpy()
+    else:
+        values = np.asarray(found)
+    if values.ndim != 1:
+        raise DataError(
+            f"labels must be one whole number a row, not shape {values.shape}",
+            "give a list of N class ids",
+        )
+    if values.dtype.kind == "f" and not np.equal(values, np.round(values)).all():
+        raise DataError("labels must be whole numbers", "these look like a regression target")
+    if values.dtype.kind not in "iufb":
+        raise DataError(
+            f"labels must be whole numbers, not {values.dtype}",
+            "turn names into ids first: longtail.labels.encode_labels(labels)",
+        )
+    return torch.from_numpy(values.astype(np.int64))
+
+
+def _find(source: Any) -> Any:
+    from torch.utils.data import ConcatDataset, Subset, TensorDataset
+
+    if isinstance(source, Subset):
+        return _find(source.dataset)[torch.as_tensor(source.indices, dtype=torch.int64)]
+    if isinstance(source, ConcatDataset):
+        return torch.cat([read_labels(d) for d in source.datasets])
+    if isinstance(source, TensorDataset):
+        return source.tensors[-1]
+    if isinstance(source, Tensor | np.ndarray | list | tuple | range) or hasattr(source, "iloc"):
+        return _tensor(source)
+    for name in _ATTRIBUTES:
+        value = getattr(source, name, None)
+        if value is not None:
+            return _tensor(value() if callable(value) else value)
+    if "label" in (getattr(source, "column_names", None) or ()):
+        return _tensor(source["label"])
+    raise DataError(
+        f"no labels found in a {type(source).__name__}",
+        "give it an attribute targets or labels, or pass labels=[...]",
+    )
+
+
+def _tensor(values: Any) -> Tensor:
+    """Any sequence of numbers as a tensor (so that indices apply)."""
+    if isinstance(values, Tensor):
+        return values
+    array = np.asarray(values)
+    if array.dtype.kind not in "iufb":
+        raise DataError(
+            f"labels must be whole numbers, not {array.dtype}",
+            "turn names into ids first: longtail.labels.encode_labels(labels)",
+        )
+    return torch.from_numpy(np.ascontiguousarray(array))

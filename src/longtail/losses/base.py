@@ -1,0 +1,316 @@
+"""What every loss shares: shapes, precision, reduction, class and sample weights, soft targets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, Self
+
+import torch
+from torch import Tensor
+
+from longtail.errors import ConfigError, DataError, UnknownNameError
+from longtail.types import ClassStats, Part
+
+__all__ = ["REDUCTIONS", "Loss"]
+
+REDUCTIONS = ("mean", "weighted_mean", "sum", "none")
+Counts = Sequence[float] | Tensor | ClassStats | None
+WeightLike = Part | Tensor | Sequence[float] | None
+Pair = tuple[Tensor, Tensor | None]
+
+
+class Loss(Part):
+    """``loss(logits, target)`` like any loss of PyTorch; what differs is :meth:`per_sample`.
+
+    The loss of a sample with label ``y`` is ``v w_y l(z, y)``, of a soft target ``q`` it is
+    ``v sum_c q_c w_c l(z, c)``, with class weight ``w`` and sample weight ``v``. Logits of half
+    precision are widened to float32 first, under autocast too.
+
+    Args:
+        weight: class weights: a part such as ``EffectiveNumber()``, or ``(C,)`` numbers.
+        reduction: ``mean`` divides by the number of samples that are not ignored,
+            ``weighted_mean`` by the sum of their weights (what ``torch`` calls ``mean`` when it
+            is given class weights), ``sum`` and ``none`` as in ``torch``.
+        ignore_index: label of samples that do not count.
+        class_counts: training counts, or ``ClassStats``; absent, :meth:`bind` brings them.
+
+    Attributes:
+        scale: the cosine scale the loss expects in its logits, or ``None``.
+    """
+
+    scale: float | None = None
+
+    def __init__(
+        self,
+        *,
+        weight: WeightLike = None,
+        reduction: str = "mean",
+        ignore_index: int = -100,
+        class_counts: Counts = None,
+    ) -> None:
+        super().__init__()
+        if reduction not in REDUCTIONS:
+            raise UnknownNameError("reduction", reduction, REDUCTIONS)
+        self.reduction = reduction
+        self.ignore_index = ignore_index
+        self._masked = False
+        if weight is None or isinstance(weight, Part):
+            self.weight: Any = weight
+        else:
+            self.register_buffer("weight", _weight_vector(weight))
+        self.attach(self.progress)
+        self.finish(class_counts)
+
+    # -- what a loss is ------------------------------------------------------------------------
+
+    def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Loss of each row, without weights.
+
+        Args:
+            logits: ``(B, C)`` float32 or wider.
+            target: ``(B,)`` class ids.
+        """
+        raise NotImplementedError
+
+    def per_class(self, logits: Tensor) -> Tensor:
+        """``(B, C)``: the loss each row would have were its label ``c``."""
+        columns = [
+            self.per_sample(logits, torch.full_like(logits[:, 0], c, dtype=torch.int64))
+            for c in range(logits.shape[1])
+        ]
+        return torch.stack(columns, dim=1)
+
+    def prior_offset(self) -> Tensor | None:
+        """``(C,)`` constants ``a_c`` that the loss adds to the logits, for the effective prior.
+
+        ``None``: the loss cannot be written as cross-entropy of ``z + a``.
+        """
+        return None
+
+    def class_weight(self) -> Tensor | None:
+        """``(C,)`` class weights at this moment, or ``None``."""
+        weight = self.weight() if isinstance(self.weight, Part) else self.weight
+        return weight if weight is None or isinstance(weight, Tensor) else torch.as_tensor(weight)
+
+    # -- how it is called ----------------------------------------------------------------------
+
+    def forward(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        *,
+        features: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
+        """The reduced loss.
+
+        Args:
+            logits: ``(N, C)`` or ``(N, C, d1, ...)``.
+            target: class ids ``(N,)`` or ``(N, d1, ...)``, or probabilities shaped like the
+                logits.
+            features: ``(N, D)`` input of the head, for losses that read it.
+            sample_weight: ``(N,)``, or the shape of the class ids.
+
+        Returns:
+            A 0-d tensor; with ``reduction="none"`` the shape of the class ids. As in ``torch``
+            the mean over no sample at all is NaN.
+        """
+        if self.reduction in ("mean", "weighted_mean"):
+            num, den = self.sums(logits, target, features=features, sample_weight=sample_weight)
+            return num / den
+        rows, _, shape = self._rows(logits, target, sample_weight)
+        return rows.sum() if self.reduction == "sum" else rows.reshape(shape)
+
+    def sums(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        *,
+        features: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Numerator and denominator of the mean, both 0-d, to be added over micro-batches and
+        ranks before they are divided. Under ``sum`` the denominator is one, under ``none``
+        both are those of ``mean``.
+        """
+        rows, weights, _ = self._rows(logits, target, sample_weight)
+        numerator = rows.sum()
+        if self.reduction == "sum":
+            return numerator, torch.ones_like(numerator)
+        return numerator, weights.sum()
+
+    def mixed_sums(
+        self,
+        logits: Tensor,
+        pairs: Sequence[Pair],
+        *,
+        features: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """:meth:`sums` of mixed targets ``sum_k lambda_k l(z, y_k)``.
+
+        Under ``mean`` a mixed row counts once, whatever the number of pairs.
+
+        Args:
+            logits: ``(B, C)``.
+            pairs: ``(target (B,), lambda (B,) or None)``; the lambdas of a row add up to one.
+            features: ``(B, D)``.
+            sample_weight: ``(B,)``.
+        """
+        parts = []
+        for target, share in pairs:
+            both = share if sample_weight is None or share is None else share * sample_weight
+            row_weight = sample_weight if share is None else both
+            parts.append(self.sums(logits, target, features=features, sample_weight=row_weight))
+        numerator = torch.stack([p[0] for p in parts]).sum()
+        if self.reduction == "weighted_mean":
+            return numerator, torch.stack([p[1] for p in parts]).sum()
+        return numerator, parts[0][1]
+
+    def bind(self, stats: ClassStats) -> Self:
+        self._masked = not bool(stats.present.all())
+        weight = self._buffers.get("weight")
+        if weight is not None and len(weight) != stats.num_classes:
+            raise DataError(
+                f"{len(weight)} class weights for {stats.num_classes} classes",
+                "give one weight for each class",
+            )
+        return super().bind(stats)
+
+    def keep(self, name: str, value: Tensor) -> None:
+        """Register a float64 buffer, where the one before it was."""
+        old = self._buffers.get(name)
+        self.register_buffer(name, value if old is None else value.to(old.device))
+
+    # -- the inside ----------------------------------------------------------------------------
+
+    def _rows(
+        self, logits: Tensor, target: Tensor, sample_weight: Tensor | None
+    ) -> tuple[Tensor, Tensor, torch.Size]:
+        """Weighted losses ``(B,)``, what each row adds to the denominator ``(B,)``, and the
+        shape of the class ids."""
+        soft = self.check(logits, target)
+        kind = logits.device.type
+        if torch.is_autocast_enabled(kind):
+            with torch.autocast(kind, enabled=False):
+                return self._wide_rows(logits, target, sample_weight, soft)
+        return self._wide_rows(logits, target, sample_weight, soft)
+
+    def _wide_rows(
+        self, logits: Tensor, target: Tensor, sample_weight: Tensor | None, soft: bool
+    ) -> tuple[Tensor, Tensor, torch.Size]:
+        shape = logits.shape[:1] + logits.shape[2:]
+        z = widen(logits)
+        if z.ndim > 2:
+            z = z.movedim(1, -1).reshape(-1, z.shape[1])
+            target = target.movedim(1, -1).reshape(z.shape) if soft else target.reshape(-1)
+        weight = self.class_weight()
+        weight = None if weight is None else weight.to(z.dtype)
+        try:
+            rows, base = (self._soft if soft else self._hard)(z, target, weight)
+        except (IndexError, RuntimeError) as error:
+            self._explain(error, z.shape[1])
+        if sample_weight is not None:
+            v = _spread(sample_weight, shape).to(rows.dtype)
+            rows = rows * v
+            base = base * v if self.reduction == "weighted_mean" else base
+        return rows, base, shape
+
+    def _hard(self, z: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        valid = target != self.ignore_index
+        label = torch.where(valid, target, 0).long()
+        rows = torch.where(valid, self.per_sample(z, label), 0.0)
+        base = valid.to(z.dtype)
+        if weight is None:
+            return rows, base
+        own = weight[label]
+        return rows * own, base * own if self.reduction == "weighted_mean" else base
+
+    def _soft(self, z: Tensor, q: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        q = q.to(z.dtype)
+        mass = q if weight is None else q * weight
+        rows = torch.where(mass == 0, 0.0, mass * self.per_class(z)).sum(1)
+        if weight is None or self.reduction != "weighted_mean":
+            return rows, torch.ones_like(rows)
+        return rows, mass.sum(1)
+
+    def check(self, logits: Tensor, target: Tensor) -> bool:
+        """Refuse shapes and kinds that do not fit; true for a soft target."""
+        if not logits.is_floating_point() or logits.ndim < 2 or logits.shape[1] < 2:
+            raise DataError(
+                f"logits must be floating-point (N, C) or (N, C, d1, ...) with C >= 2, "
+                f"not {logits.dtype} {tuple(logits.shape)}",
+                "give one row of class scores for each sample",
+            )
+        if self.stats is not None and logits.shape[1] != self.stats.num_classes:
+            raise DataError(
+                f"logits have {logits.shape[1]} classes, the class counts {self.stats.num_classes}",
+                "give one logit and one training count for each class",
+            )
+        if target.is_floating_point():
+            if target.shape == logits.shape:
+                return True
+        elif target.dtype != torch.bool and target.shape == logits.shape[:1] + logits.shape[2:]:
+            return False
+        raise DataError(
+            f"a target of {target.dtype} {tuple(target.shape)} does not fit logits "
+            f"{tuple(logits.shape)}",
+            "give integer class ids (N,) or (N, d1, ...), or float probabilities shaped like "
+            "the logits",
+        )
+
+    def _explain(self, error: Exception, num_classes: int) -> NoReturn:
+        if "out of bounds" in str(error):
+            raise DataError(
+                f"a label lies outside 0..{num_classes - 1} and is not ignore_index "
+                f"({self.ignore_index})",
+                "labels are class ids; mark samples that do not count with ignore_index",
+            ) from error
+        raise error
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move, but keep priors, margins and weights at float32 or wider (``model.half()``)."""
+
+        def wide(t: Tensor) -> Tensor:
+            out = fn(t)
+            return t.to(out.device) if out.is_floating_point() and out.itemsize < 4 else out
+
+        return super()._apply(wide, recurse)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def widen(logits: Tensor) -> Tensor:
+    """At least float32."""
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+
+def _spread(sample_weight: Tensor, shape: torch.Size) -> Tensor:
+    """``(N,)`` or ``(N, d1, ...)`` weights as one number a row of the flattened batch."""
+    if sample_weight.shape == shape:
+        return sample_weight.reshape(-1)
+    if sample_weight.ndim == 1 and len(sample_weight) == shape[0]:
+        return sample_weight.reshape(-1, *[1] * (len(shape) - 1)).expand(shape).reshape(-1)
+    raise DataError(
+        f"sample weights of shape {tuple(sample_weight.shape)} do not fit {tuple(shape)} samples",
+        "give one weight for each sample",
+    )
+
+
+def _weight_vector(weight: Tensor | Sequence[float]) -> Tensor:
+    vector = torch.as_tensor(weight, dtype=torch.float64).detach().clone()
+    good = vector.ndim == 1 and bool(torch.isfinite(vector).all())
+    if not good or bool((vector < 0).any()) or float(vector.sum()) == 0:
+        raise ConfigError(
+            "class weights must be (C,) finite numbers, not negative and not all zero; "
+            f"got shape {tuple(vector.shape)}",
+            "give one weight for each class, or a part such as EffectiveNumber()",
+        )
+    return vector
+
+
+def check_number(name: str, value: float, *, low: float = -math.inf, above: bool = False) -> float:
+    """A finite hyper-parameter that is at least (or, with ``above``, over) ``low``."""
+    if not math.isfinite(value) or value < low or (above and value == low):
+        bound = f" and {'greater than' if above else 'at least'} {low:g}" if low > -math.inf else ""
+        raise ConfigError(f"{name} must be finite{bound}, not {value}", f"change {name}")
+    return value

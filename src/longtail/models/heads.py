@@ -1,0 +1,193 @@
+"""Heads: what turns features into logits, and the projector beside them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+from torch import Tensor, nn
+
+from longtail.errors import ConfigError
+
+__all__ = ["CosineHead", "Head", "LinearHead", "MLPProjector"]
+
+
+class Head(nn.Module):
+    """Base of classifiers: ``(B, D)`` to ``(B, C)``.
+
+    Attributes:
+        weight: ``(C, D)``.
+        bias: ``(C,)`` or ``None``.
+        scale: factor of a cosine classifier, or ``None`` where logits are no scaled cosines.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+    scale: float | None = None
+
+    def __init__(self, in_features: int, num_classes: int) -> None:
+        super().__init__()
+        if in_features < 1 or num_classes < 2:
+            raise ConfigError(
+                f"a head needs at least 1 feature and 2 classes, not {in_features} and {num_classes}",
+                "check the labels",
+            )
+        self.in_features, self.num_classes = in_features, num_classes
+        self.weight = nn.Parameter(torch.empty(num_classes, in_features))
+        self.bias = None
+
+    def reset_parameters(self) -> None:
+        """Draw fresh weights from torch's generator."""
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.num_classes}, scale={self.scale}"
+
+
+class LinearHead(Head):
+    """``z = W h + b``.
+
+    Args:
+        in_features: ``D``.
+        num_classes: ``C``.
+        bias: add ``b``.
+
+    Shapes:
+        ``(B, D)`` to ``(B, C)``.
+    """
+
+    def __init__(self, in_features: int, num_classes: int, *, bias: bool = True) -> None:
+        super().__init__(in_features, num_classes)
+        if bias:
+            self.bias = nn.Parameter(torch.empty(num_classes))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Uniform in ``+-1/sqrt(D)``."""
+        bound = 1 / math.sqrt(self.in_features)
+        nn.init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits."""
+        return nn.functional.linear(features, self.weight, self.bias)
+
+
+class CosineHead(Head):
+    """``z_c = s <h/|h|, w_c/|w_c|>``, in float32 or wider; no bias.
+
+    A zero feature gives zero logits. With ``squash`` the feature is ``h/(1+|h|)`` in place of
+    ``h/|h|``.
+
+    Args:
+        in_features: ``D``.
+        num_classes: ``C``.
+        scale: ``s``; margin losses must be given the same one.
+        learnable: train ``log s``; the attribute ``scale`` stays the initial value.
+        squash: keep a share of the feature's length.
+
+    Shapes:
+        ``(B, D)`` to ``(B, C)``.
+
+    Reference: ``squash`` after Liu et al., CVPR 2019 (OLTR).
+    """
+
+    scale: float
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int,
+        *,
+        scale: float = 30.0,
+        learnable: bool = False,
+        squash: bool = False,
+    ) -> None:
+        super().__init__(in_features, num_classes)
+        if not (scale > 0 and math.isfinite(scale)):
+            raise ConfigError(f"the cosine scale must be positive, not {scale}", "try scale=30.0")
+        self.scale, self.learnable, self.squash = float(scale), learnable, squash
+        self.log_scale = nn.Parameter(torch.empty(())) if learnable else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Unit rows in uniformly drawn directions of the cube; the scale as constructed."""
+        nn.init.uniform_(self.weight, -1, 1)
+        with torch.no_grad():
+            self.weight.copy_(nn.functional.normalize(self.weight, dim=1))
+            if self.log_scale is not None:
+                self.log_scale.fill_(math.log(self.scale))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scaled cosines."""
+        with torch.autocast(features.device.type, enabled=False):
+            h, w = _wide(features), _wide(self.weight)
+            length = h.norm(dim=1, keepdim=True) if self.squash else None
+            h = nn.functional.normalize(h, dim=1)
+            if length is not None:
+                h = h * (length / (1 + length))
+            cosines = nn.functional.linear(h, nn.functional.normalize(w, dim=1))
+            scale = self.scale if self.log_scale is None else self.log_scale.exp()
+            return cosines * scale
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+class MLPProjector(nn.Module):
+    """Dense layers to a unit-length projection, for contrastive losses.
+
+    Args:
+        in_features: ``D``.
+        num_classes: not used; here so that all heads are built alike.
+        out_features: ``d``.
+        hidden_features: width of the hidden layers; ``None`` is ``D``.
+        layers: linear layers in all.
+        normalise: scale each row to length 1.
+
+    Shapes:
+        ``(B, D)`` to ``(B, d)``.
+    """
+
+    scale: float | None = None
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int = 0,
+        *,
+        out_features: int = 32,
+        hidden_features: int | None = None,
+        layers: int = 2,
+        normalise: bool = True,
+    ) -> None:
+        super().__init__()
+        if out_features < 1 or layers < 1:
+            raise ConfigError(
+                f"a projector needs 1 output and 1 layer at least, not {out_features} and {layers}",
+                "try out_features=32, layers=2",
+            )
+        self.out_features, self.normalise = out_features, normalise
+        hidden = hidden_features or in_features
+        widths = [in_features, *[hidden] * (layers - 1), out_features]
+        stack: list[nn.Module] = []
+        for a, b in itertools.pairwise(widths):
+            stack += [nn.Linear(a, b), nn.ReLU()]
+        self.layers = nn.Sequential(*stack[:-1])
+
+    def reset_parameters(self) -> None:
+        """Draw fresh weights from torch's generator."""
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Project."""
+        out: Tensor = self.layers(features)
+        if not self.normalise:
+            return out
+        with torch.autocast(out.device.type, enabled=False):
+            return nn.functional.normalize(_wide(out), dim=1)
