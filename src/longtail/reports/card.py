@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from longtail.metrics import gini
+from longtail.metrics import gini, mdd
 from longtail.reports.page_run import MEASURES, cost_facts, data_facts, prior, versions_of
 from longtail.reports.runs import GROUPS, RunFiles, read_run
 from longtail.reports.tables import pairs_table, worst_table
@@ -65,7 +65,7 @@ def card_text(run: RunFiles) -> str:
 def _escape(text: Any) -> str:
     """Text that Markdown and HTML readers show as it is."""
     flat = re.sub(r"\s+", " ", str(text))
-    flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    flat = flat.replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", flat)
 
 
@@ -159,9 +159,16 @@ def _results(run: RunFiles) -> str:
     text = f"## Results\n\nGroups: {_value(rule)}.\n\n" + _table(head, rows)
     extra = [
         ("Compared with baselines", run.metrics.get("comparison")),
-        ("Smallest difference this test set can show", run.metrics.get("mdd")),
+        ("Smallest difference in balanced accuracy that these rows can show", _detectable(run)),
     ]
     return text + "\n\n" + "\n".join(f"- {_escape(n)}: {_value(v)}" for n, v in extra)
+
+
+def _detectable(run: RunFiles) -> str:
+    rows = run.n_test
+    if rows is None or not rows.any():
+        return DASH
+    return f"{percent(mdd(rows))} points (two methods that differ on a fifth of the rows)"
 
 
 def _worst(run: RunFiles) -> str:
@@ -175,7 +182,9 @@ def _worst(run: RunFiles) -> str:
             out += f"\n- {title}: {MISSING}"
             continue
         rows = [row.cells for row in found.rows[:5]]
-        out += f"\n\n{_escape(found.caption)}:\n\n" + _table([c.name for c in found.columns], rows)
+        out += f"\n\n{_escape(found.caption.split(';')[0])}:\n\n" + _table(
+            [c.name for c in found.columns], rows
+        )
     return out
 
 

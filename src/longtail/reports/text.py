@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -17,7 +18,12 @@ from longtail.reports.tables import Table
 __all__ = ["comparison_text", "difference_text", "leaderboard_text"]
 
 MARKS = {"base": "dim", "better": "bold green", "worse": "bold red", "faint": "dim"}
-WIDE_ONLY = ("params", "never pred.", "medium")
+#: columns that a narrow terminal leaves out, the first ones first; the page shows them all
+OPTIONAL = (
+    "params", "never pred.", "ECE", "medium", "accuracy", "detectable from", "seconds", "many",
+    "95 % interval", "p (Holm)",
+)  # fmt: skip
+PADDING = 3
 
 
 def leaderboard_text(found: Comparison, *, width: int | None = None) -> RichTable:
@@ -28,13 +34,14 @@ def leaderboard_text(found: Comparison, *, width: int | None = None) -> RichTabl
         width: columns of the terminal; a narrow one leaves out what the page still shows.
     """
     table = leaderboard_table(found)
-    hidden = WIDE_ONLY if width is not None and width < 120 else ()
-    return _rich(table, hidden)
+    return _rich(table, width)
 
 
-def difference_text(found: Comparison, metric: str = "balanced_accuracy") -> RichTable:
+def difference_text(
+    found: Comparison, metric: str = "balanced_accuracy", *, width: int | None = None
+) -> RichTable:
     """Paired differences from the baseline, with verdict words."""
-    return _rich(difference_table(found, metric), ())
+    return _rich(difference_table(found, metric), width)
 
 
 def comparison_text(
@@ -50,20 +57,23 @@ def comparison_text(
     found = compare_runs([read_run(folder) for folder in folders], baseline=baseline)
     parts: list[RenderableType] = [leaderboard_text(found, width=width)]
     if "balanced_accuracy" in found.differences:
-        parts.append(difference_text(found))
+        parts.append(difference_text(found, width=width))
     parts += [Text(f"note: {note}") for note in found.notes]
     return Group(*parts)
 
 
-def _rich(table: Table, hidden: Sequence[str]) -> RichTable:
-    out = RichTable(title=Text(table.caption), title_justify="left", title_style="", pad_edge=False)
-    kept = [i for i, column in enumerate(table.columns) if column.name not in hidden]
+def _rich(table: Table, width: int | None) -> RichTable:
+    out = RichTable(
+        title=Text(table.caption), title_justify="left", title_style="", box=SIMPLE_HEAD,
+        pad_edge=False,
+    )  # fmt: skip
+    kept = _fitting(table, width)
     for i in kept:
         column = table.columns[i]
         out.add_column(
             Text(column.name),
             justify="right" if column.numeric else "left",
-            no_wrap=column.numeric,
+            no_wrap=column.numeric or column.name == "verdict",
             overflow="fold",
         )
     for row in table.rows:
@@ -72,3 +82,17 @@ def _rich(table: Table, hidden: Sequence[str]) -> RichTable:
             cells[-1].stylize(MARKS[row.mark])
         out.add_row(*cells, style=MARKS[row.mark] if row.mark in ("base", "faint") else "")
     return out
+
+
+def _fitting(table: Table, width: int | None) -> list[int]:
+    """Places of the columns that fit into ``width`` characters."""
+    needed = [
+        PADDING + max(len(column.name), *(len(row.cells[i]) for row in table.rows))
+        for i, column in enumerate(table.columns)
+    ]
+    kept = list(range(len(needed)))
+    for name in OPTIONAL:
+        if width is None or sum(needed[i] for i in kept) <= width:
+            break
+        kept = [i for i in kept if table.columns[i].name != name]
+    return kept
