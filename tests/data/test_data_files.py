@@ -238,7 +238,7 @@ def test_lists(image_folder):
     assert found.counts.tolist() == [4, 10]
     assert found.test.ids == ["test:10/10.png", "test:2/5.png"]
     assert load(image_folder).class_names == ("0", "1")
-    with pytest.raises(DataError, match="has 1 lines"):
+    with pytest.raises(DataError, match="none of the 1 class names"):
         load(image_folder / "x_train.txt", classes=("two",))
     (image_folder / "x_train.txt").write_text("10/0.png 0\nlonely\n")
     with pytest.raises(DataError, match="line 2"):
@@ -282,6 +282,21 @@ def test_yaml_file(tmp_path):
         yaml.write_text(text)
         with pytest.raises(LongtailError, match=said):
             load(yaml)
+
+
+def test_class_names_for_any_source(tmp_path, image_folder):
+    path = tmp_path / "t.csv"
+    path.write_text("x,label\n" + "".join(f"{i},{i % 2}\n" for i in range(30)))
+    (tmp_path / "names.tsv").write_text("index\tname\n1\tcat\n0\tdog\n")
+    found = load(path, classes=tmp_path / "names.tsv")
+    assert found.class_names == ("dog", "cat")
+    assert load((np.ones((9, 2)), [1, 0, 0] * 3), classes=["b", "a"]).class_names == ("b", "a")
+    order = ("<script>", "2", "10", "more")
+    found = load(image_folder, classes=order)
+    assert found.class_names == order[:3]
+    assert any("listed classes" in n for n in found.notes)
+    with pytest.raises(DataError, match="none of the 2 class names"):
+        load(image_folder, classes=("a", "b"))
 
 
 def test_unknown_names_and_paths(tmp_path):

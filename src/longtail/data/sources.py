@@ -83,11 +83,15 @@ def load(
     if isinstance(data, Dataset):
         return data
     raw, final = read(data, given)
+    if isinstance(final.classes, tuple):
+        raw.class_names = final.classes
     return assemble(raw, final)
 
 
 def read(data: Any, options: Options) -> tuple[Raw, Options]:
     """The source before it is split and encoded, and the options after a YAML file's own."""
+    if options.classes is not None and not isinstance(options.classes, tuple):
+        options = options.with_(classes=lists.read_class_names(Path(options.classes)))
     if arrays.is_frame(data):
         return manifest.from_frame(data, options), options
     if isinstance(data, tuple | Mapping):
