@@ -23,7 +23,7 @@ def audit(
 ) -> None:
     """Look at DATA: its tail, its groups, what is broken and what cannot be evaluated."""
     from longtail.data.audit import audit as look
-    from longtail.reports.text import audit_summary
+    from longtail.cli.summary import audit_summary
 
     found = look(
         data,

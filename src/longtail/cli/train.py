@@ -28,7 +28,7 @@ def train(
     output = flags.output or Path("runs") / f"{slug(data)}-{name}-seed{flags.seed}"
     from longtail.engine.runner import fit
     from longtail.reports.page import write_report
-    from longtail.reports.text import run_summary
+    from longtail.cli.summary import run_summary
 
     run = fit(flags.config(data, name, output=output))
     page = write_report(output, output / "report.html")
