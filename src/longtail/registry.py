@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from longtail.errors import ConfigError, UnknownNameError
@@ -104,7 +104,8 @@ _RECORDS: dict[str, dict[str, Record]] = {kind: {} for kind in KINDS}
 def register(*new: Record) -> None:
     """Add records; a name that is taken by another target is an error."""
     for record in new:
-        table = _RECORDS[_plural(record.kind)]
+        record = replace(record, kind=_plural(record.kind))
+        table = _RECORDS[record.kind]
         old = table.get(record.name)
         if old is not None and old.target != record.target:
             raise ConfigError(

@@ -109,9 +109,7 @@ def _join(
         return None
     lacking = [n for n in (*train, test) if not (folder / n).is_file()]
     if lacking:
-        raise DataError(
-            f"{folder} lacks {', '.join(lacking)}", "unpack the original archive again"
-        )
+        raise DataError(f"{folder} lacks {', '.join(lacking)}", "unpack the original archive again")
     batches = [read(folder / n) for n in train]
     images, labels = (np.concatenate([b[k] for b in batches]) for k in (0, 1))
     test_images, test_labels = read(folder / test)

@@ -106,7 +106,8 @@ def from_arrays(data: Any, options: Options) -> Raw:
             given["test"] = (data[2], data[3])
     else:
         raise DataError(
-            f"a tuple of {len(data)} arrays is not understood", "give (X, y), or (X, y, X_test, y_test)"
+            f"a tuple of {len(data)} arrays is not understood",
+            "give (X, y), or (X, y, X_test, y_test)",
         )
     parts = {k: rows_of(x, y, k) for k, (x, y) in given.items()}
     names = options.classes if isinstance(options.classes, tuple) else ()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from longtail.data import encode, images
 from longtail.data.dataset import Dataset, Split, fingerprint
@@ -58,7 +59,7 @@ def assemble(raw: Raw, options: Options) -> Dataset:
         default_backbone=raw.default_backbone or _backbone(raw.modality, spec.shape),
         default_augment=_augment(raw, spec.shape),
         benchmark=raw.benchmark,
-        notes=tuple([*raw.notes, *_notes(parts, names)]),
+        notes=(*raw.notes, *_notes(parts, names)),
         not_evaluable=_not_evaluable(parts, names),
         unreadable=tuple(raw.unreadable),
         fingerprint=fingerprint(names, splits),
@@ -77,7 +78,8 @@ def _read_images(parts: dict[str, Rows], raw: Raw, options: Options) -> dict[str
     out = dict(parts)
     check = found.resident or options.on_bad == "skip"
     for key, rows in files.items():
-        tensor, bad = None, []
+        tensor: Tensor | None = None
+        bad: list[tuple[int, DataError]] = []
         if check:
             tensor, bad = images.decode_all(rows.inputs, found.shape, keep=found.resident)
         if bad and options.on_bad == "error":
@@ -216,7 +218,9 @@ def _notes(parts: dict[str, Rows], names: tuple[str, ...]) -> list[str]:
         )
     lost = [n for n in _not_evaluable(parts, names) if trained[n]]
     if lost:
-        notes.append(f"{len(lost)} classes have no test sample, so are not evaluable: {_listed(lost)}")
+        notes.append(
+            f"{len(lost)} classes have no test sample, so are not evaluable: {_listed(lost)}"
+        )
     return notes
 
 

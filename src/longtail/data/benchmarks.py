@@ -17,7 +17,7 @@ from longtail.data.options import Options
 from longtail.data.profiles import profile_counts, select, select_prefix
 from longtail.data.raw import Raw, Rows
 from longtail.errors import ConfigError, DataError
-from longtail.registry import PartSpec, part
+from longtail.registry import part
 
 __all__ = ["cifar10_lt", "cifar100_lt", "digits_lt", "fashion_mnist_lt"]
 
@@ -85,7 +85,6 @@ class _Set:
     originals: Callable[[list[Path]], archives.Original | None]
     original_files: str
     extra: bool = True
-    augment: PartSpec = part("crop_flip", padding=4)
 
 
 def _build(info: _Set, options: Options) -> Raw:
@@ -112,7 +111,7 @@ def _build(info: _Set, options: Options) -> Raw:
         parts = _from_strips(info, options, places, counts, factor)
     return Raw(
         info.name, "image", parts, info.class_names, benchmark=True,
-        default_backbone=info.backbone, default_augment=info.augment,
+        default_backbone=info.backbone, default_augment=part("crop_flip", padding=4),
     )  # fmt: skip
 
 

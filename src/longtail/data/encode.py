@@ -27,10 +27,11 @@ def fit_image_spec(store: Store) -> InputSpec:
     """Channel means and deviations in [0, 1]; of files, those of up to 2,048 training images."""
     from longtail.models.inputs import InputSpec
 
-    total, square, count = torch.zeros(2, store.shape[0], dtype=torch.float64).unbind() + (0,)
+    total = torch.zeros(store.shape[0], dtype=torch.float64)
+    square, count = total.clone(), 0
     step = 1 if store.resident else max(1, len(store) // SAMPLED)
     positions = torch.arange(0, len(store), step)
-    for index in positions.split(CHUNK if store.resident else 256):
+    for index in torch.split(positions, CHUNK if store.resident else 256):
         levels = store.fetch(index).to(torch.float64) / 255
         total += levels.sum((0, 2, 3))
         square += (levels**2).sum((0, 2, 3))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from longtail.data.options import Options
@@ -54,7 +54,7 @@ def _unreadable(path: str, error: BaseException) -> DataError:
         why = f"too large: over {Image.MAX_IMAGE_PIXELS} pixels"
     elif isinstance(error, FileNotFoundError):
         why = "not there"
-    elif isinstance(error, Image.UnidentifiedImageError):
+    elif isinstance(error, UnidentifiedImageError):
         why = "empty" if os.path.getsize(path) == 0 else "no image that Pillow knows"
     else:
         why = f"broken or truncated: {str(error)[:80]}"

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from longtail.data import tables
-from longtail.data.arrays import is_frame, weights
+from longtail.data.arrays import weights
 from longtail.data.options import Options, split_name, suggest
 from longtail.data.paths import resolve_paths
 from longtail.data.raw import Raw, Rows, Table
 from longtail.errors import DataError, MissingExtraError
 from longtail.labels import label_names
 
-__all__ = ["from_csv", "from_frame", "from_parquet", "read_csv"]
+__all__ = ["from_csv", "from_frame", "from_parquet", "read_csv", "unique_names"]
 
 RESERVED = ("split", "weight", "group")
 DELIMITERS = ",;\t"
@@ -89,18 +89,23 @@ def from_parquet(path: Path, options: Options) -> Raw:
         raise DataError(
             f"{path} is no readable Parquet file ({str(error)[:80]})", "write it again"
         ) from None
-    return _from_table(_columns(frame), path.stem, str(path), path.parent, options)
+    return _from_table(_columns(frame, options), path.stem, str(path), path.parent, options)
 
 
 def from_frame(frame: Any, options: Options) -> Raw:
     """A data frame with a label column; image paths start at ``root``, else at the work folder."""
-    return _from_table(_columns(frame), "frame", "the data frame", Path.cwd(), options)
+    return _from_table(_columns(frame, options), "frame", "the data frame", Path.cwd(), options)
 
 
-def _columns(frame: Any) -> Table:
-    """Columns as they are, label columns too (missing values of words become empty)."""
-    assert is_frame(frame)
-    return tables.from_frame(frame)
+def _columns(frame: Any, options: Options) -> Table:
+    """Columns as they are; labels by name, empty where they are missing."""
+    table = tables.from_frame(frame)
+    label = options.label or "label"
+    if label in table.columns:
+        values = np.asarray(frame[label]).tolist()
+        words = ["" if tables.is_missing(v) else label_names([v])[0] for v in values]
+        table.columns[label] = np.asarray(words, dtype=object)
+    return table
 
 
 def _from_table(table: Table, name: str, where: str, base: Path, options: Options) -> Raw:
@@ -150,16 +155,14 @@ def _splits(table: Table, where: str) -> Any:
 
 def _labels(values: Any, label: str, where: str, unlabelled: Any) -> list[str]:
     """Names of labels; rows of the unlabelled part may have none."""
-    missing = [i for i, v in enumerate(values.tolist()) if v != v or str(v).strip() == ""]
-    bad = [i for i in missing if not unlabelled[i]]
+    words = [str(v).strip() for v in values.tolist()]
+    bad = [i for i, w in enumerate(words) if w == "" and not unlabelled[i]]
     if bad:
         raise DataError(
             f"{len(bad)} rows of {where} have no {label}, the first is row {bad[0]}",
             "label or drop them, or set their split to unlabelled",
         )
-    cleaned = values.astype(object)
-    cleaned[missing] = ""
-    return [w.strip() for w in label_names(cleaned)]
+    return words
 
 
 def _weights(values: Any, where: str) -> Any:
@@ -193,7 +196,7 @@ def _inputs(
         full, missing = resolve_paths(names, root, where, skip=options.on_bad == "skip")
         raw.unreadable += [names[i] for i in missing]
         every[missing] = False
-        ids = _unique(names)
+        ids = unique_names(names)
         kind, inputs, used = "image", full, path
     elif text or (options.columns is None and _is_text(table, features)):
         used = text or features[0]
@@ -226,7 +229,7 @@ def _is_text(table: Table, features: list[str]) -> bool:
     return words > 2 and len(set(values)) > 0.5 * len(values)
 
 
-def _unique(names: list[str]) -> list[str]:
+def unique_names(names: list[str]) -> list[str]:
     """Names, with ``#2`` and so on where a file is listed again."""
     seen: dict[str, int] = {}
     out = []

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 __all__ = ["CIFAR10", "CIFAR100", "FASHION_MNIST"]
 
-CIFAR10 = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
+_CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
+CIFAR10 = tuple(_CIFAR10.split())
 FASHION_MNIST = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
-CIFAR100 = tuple(
-    """
+_CIFAR100 = """
     apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
     butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach
     couch crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster
@@ -20,5 +20,5 @@ CIFAR100 = tuple(
     rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
     sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip
     turtle wardrobe whale willow_tree wolf woman worm
-    """.split()
-)
+"""
+CIFAR100 = tuple(_CIFAR100.split())

@@ -114,7 +114,9 @@ class Options:
         size = self.image_size
         sides = size if isinstance(size, tuple) else (size,)
         if size is not None and not all(isinstance(s, int) and 1 <= s <= 8192 for s in sides):
-            raise ConfigError(f"image_size={size} is no size in pixels", "give one side, such as 64")
+            raise ConfigError(
+                f"image_size={size} is no size in pixels", "give one side, such as 64"
+            )
         if self.delimiter is not None and len(self.delimiter) != 1:
             raise ConfigError(
                 f"delimiter={self.delimiter!r} is not one character", "give ',', ';' or '\\t'"
@@ -129,7 +131,7 @@ class Options:
         """``(height, width)``, or ``None``."""
         size = self.image_size
         if size is None or (isinstance(size, tuple) and len(size) == 2):
-            return size  # type: ignore[return-value]
+            return size
         side = size[0] if isinstance(size, tuple) else size
         return (side, side)
 

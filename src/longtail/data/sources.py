@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from longtail.data import arrays, manifest
+from longtail.data import arrays, folder, lists, manifest
 from longtail.data.assemble import assemble
 from longtail.data.dataset import Dataset
 from longtail.data.options import KINDS, Options
@@ -17,7 +17,7 @@ from longtail.data.raw import Raw
 from longtail.errors import DataError, UnknownNameError, nearest
 from longtail.registry import get, records
 
-__all__ = ["load"]
+__all__ = ["load", "read"]
 
 Reader = Callable[[Path, Options], Raw]
 
@@ -28,6 +28,9 @@ _BY_SUFFIX: dict[str, str] = {
 _READERS: dict[str, Reader] = {
     "csv": manifest.from_csv,
     "parquet": manifest.from_parquet,
+    "folder": folder.from_folder,
+    "lists": lists.from_lists,
+    "json": lists.from_json,
     "npz": arrays.from_npz,
 }
 _YAML = (".yaml", ".yml")
@@ -79,11 +82,12 @@ def load(
     )
     if isinstance(data, Dataset):
         return data
-    raw, final = _read(data, given)
+    raw, final = read(data, given)
     return assemble(raw, final)
 
 
-def _read(data: Any, options: Options) -> tuple[Raw, Options]:
+def read(data: Any, options: Options) -> tuple[Raw, Options]:
+    """The source before it is split and encoded, and the options after a YAML file's own."""
     if arrays.is_frame(data):
         return manifest.from_frame(data, options), options
     if isinstance(data, tuple | Mapping):
@@ -117,7 +121,11 @@ def _nothing(word: str, path: Path) -> Exception:
     if not folder_.is_dir():
         return DataError(f"there is no file or folder {path}", f"there is no {folder_} either")
     near = nearest(path.name, [p.name for p in folder_.iterdir()])
-    near = near if near.startswith("did") else f"check the path; it was looked for in {folder_.resolve()}"
+    near = (
+        near
+        if near.startswith("did")
+        else f"check the path; it was looked for in {folder_.resolve()}"
+    )
     return DataError(f"there is no file or folder {path}", near)
 
 
@@ -148,7 +156,9 @@ def _from_yaml(path: Path, options: Options) -> tuple[Raw, Options]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         at = "" if line is None else f" (line {line + 1})"
-        raise DataError(f"{path} is no valid YAML{at}", "check its indentation and quotes") from None
+        raise DataError(
+            f"{path} is no valid YAML{at}", "check its indentation and quotes"
+        ) from None
     if not isinstance(found, dict) or not isinstance(found.get("path"), str | None):
         raise DataError(f"{path} does not name its data", "it needs a line such as: path: images/")
     given = {str(k): v for k, v in found.items()}
@@ -168,4 +178,4 @@ def _from_yaml(path: Path, options: Options) -> tuple[Raw, Options]:
     inner = source if source in _names() else str(path.parent / source)
     if Path(inner).suffix.lower() in _YAML:
         raise DataError(f"{path} names another YAML file", "name the data itself")
-    return _read(inner, merged)
+    return read(inner, merged)

@@ -46,7 +46,9 @@ def _order(rows: Positions, ids: Sequence[str], name: str, seed: int, purpose: s
 
 def _repair(sizes: dict[int, list[int]], total: int) -> None:
     """Bring the test part to 19-21 % of all rows by moving rows of head classes only."""
-    heads = sorted((c for c, s in sizes.items() if sum(s) > HEAD_OVER), key=lambda c: -sum(sizes[c]))
+    heads = sorted(
+        (c for c, s in sizes.items() if sum(s) > HEAD_OVER), key=lambda c: -sum(sizes[c])
+    )
     low, high = 0.19 * total, 0.21 * total
     moved = True
     while moved:
@@ -159,12 +161,12 @@ def _grouped(
             place[g] = best
             held["test" if best == 1 else "validation"] += table[g]
             left -= table[g]
-    code = place[member]
-    out = {"train": np.flatnonzero(code == 0)}
+    of_row = place[member]
+    out = {"train": np.flatnonzero(of_row == 0)}
     if test:
-        out["test"] = np.flatnonzero(code == 1)
+        out["test"] = np.flatnonzero(of_row == 1)
     if validation:
-        out["validation"] = np.flatnonzero(code == 2)
+        out["validation"] = np.flatnonzero(of_row == 2)
     return out
 
 

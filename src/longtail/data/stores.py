@@ -135,7 +135,7 @@ class FileStore(Store):
         pinned = self.device.type == "cuda"
         loader: torch.utils.data.DataLoader[Any] = torch.utils.data.DataLoader(
             _Reader(self),
-            sampler=[b.cpu() for b in batches],  # type: ignore[arg-type]
+            sampler=[b.cpu() for b in batches],
             batch_size=None,
             num_workers=workers,
             pin_memory=pinned,

@@ -14,7 +14,15 @@ from longtail.data.options import suggest
 from longtail.data.raw import Table
 from longtail.errors import DataError
 
-__all__ = ["Column", "encode_table", "fit_columns", "from_array", "from_frame", "from_strings"]
+__all__ = [
+    "Column",
+    "encode_table",
+    "fit_columns",
+    "from_array",
+    "from_frame",
+    "from_strings",
+    "is_missing",
+]
 
 #: (name, "numeric" or "category", categories)
 Column = tuple[str, str, tuple[str, ...]]
@@ -50,8 +58,15 @@ def from_strings(columns: Mapping[str, Sequence[str]], rows: int) -> Table:
 def _column(values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype.kind in "iufb":
         return values.astype(np.float64)
-    words = ["" if v is None or v != v else str(v) for v in values.tolist()]
+    words = ["" if is_missing(v) else str(v) for v in values.tolist()]
     return np.asarray(words, dtype=object)
+
+
+def is_missing(value: Any) -> bool:
+    """``None``, NaN, or what pandas writes for them."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float) and value != value
 
 
 def _number(word: str) -> float | None:
@@ -89,7 +104,17 @@ def fit_columns(table: Table, notes: list[str]) -> tuple[Column, ...]:
     return tuple(out)
 
 
+def _fast(values: NDArray[Any]) -> NDArray[np.float64] | None:
+    """All values as numbers by NumPy, or ``None`` when one is none."""
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError):
+        return None
+
+
 def _numeric(values: NDArray[Any]) -> bool:
+    if _fast(values) is not None:
+        return True
     present = [str(v) for v in values.tolist() if str(v).strip().lower() not in MISSING]
     return bool(present) and all(_number(v) is not None for v in present)
 
@@ -122,7 +147,10 @@ def _word(value: Any) -> str:
 
 
 def _finite(name: str, values: NDArray[Any]) -> NDArray[np.float64]:
-    if values.dtype == object:
+    fast = _fast(values)
+    if fast is not None:
+        values = fast
+    else:
         parsed = [_number(str(v)) for v in values.tolist()]
         wrong = [
             (i, str(v))

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from longtail.registry import PartSpec, part
 from longtail.types import Batch, ClassStats, Context, Outputs, Terms
@@ -76,30 +75,8 @@ def supervised_terms(ctx: Context, outputs: Outputs, batch: Batch) -> Terms:
     logits = outputs.logits
     if outputs.target is not None:
         batch = batch.with_(target=outputs.target, mixed=[], sample_weight=None)
-    pairs = [_sums(ctx, outputs, batch, target, w) for target, w in batch.targets]
-    weight = torch.stack([d for _, d in pairs]).sum()
-    total = torch.stack([n for n, _ in pairs]).sum() / weight.clamp_min(1e-12)
-    return Terms(total, weight.detach(), {}, (), logits.detach(), batch.target)
-
-
-def _sums(
-    ctx: Context, outputs: Outputs, batch: Batch, target: Tensor, mix: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Numerator and denominator of one target of the rows.
-
-    The share of a mixed target scales both, so two targets with shares adding to one count a
-    row once.
-    """
-    rows = batch.sample_weight
-    numerator, denominator = ctx.loss.sums(
-        outputs.logits, target, features=outputs.features, sample_weight=_times(rows, mix)
+    top, weight = ctx.loss.mixed_sums(
+        logits, batch.targets, features=outputs.features, sample_weight=batch.sample_weight
     )
-    if mix is not None and ctx.loss.reduction == "mean":
-        denominator = mix.sum().to(numerator.dtype)
-    return numerator, denominator
-
-
-def _times(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return a * b
+    total = top / weight.clamp_min(1e-12)
+    return Terms(total, weight.detach(), {}, (), logits.detach(), batch.target)

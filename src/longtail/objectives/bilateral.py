@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from longtail.functional.experts import bbn_alpha
 from longtail.objectives.base import Objective, Stream
 from longtail.registry import part
 from longtail.types import Batch, Context, Terms
@@ -26,8 +27,7 @@ class Bilateral(Objective):
 
     def terms(self, ctx: Context, batch: Batch) -> Terms:
         other = batch.extra["reverse"]
-        clock = ctx.progress
-        alpha = 1 - (clock.epoch.float() / clock.epochs) ** 2
+        alpha = bbn_alpha(ctx.progress.epoch.float(), ctx.progress.epochs)
         outputs = ctx.model.mix(batch.views[0], other.views[0], alpha)
         first, rows = ctx.loss.sums(outputs.logits, batch.target, sample_weight=batch.sample_weight)
         second, others = ctx.loss.sums(

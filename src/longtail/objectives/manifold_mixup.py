@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from longtail.errors import ConfigError, UnknownNameError
-from longtail.functional.mixing import mixup_lambda
+from longtail.functional.mixing import mix_rows, mixup_weight
 from longtail.objectives.base import Objective, supervised_terms
 from longtail.types import Batch, Context, Terms
 
@@ -41,11 +41,11 @@ class ManifoldMixup(Objective):
     def terms(self, ctx: Context, batch: Batch) -> Terms:
         assert batch.draws is not None
         assert batch.step_draws is not None
-        lam = mixup_lambda(float(batch.step_draws[0]), self.alpha)
+        lam = float(mixup_weight(batch.step_draws[0], self.alpha))
         partner = torch.argsort(batch.draws[:, 0], stable=True)
         cut = self._cut(ctx, float(batch.step_draws[1]))
         h = batch.views[0] if cut is None else ctx.model.forward_to(batch.views[0], cut)
-        h = lam * h + (1 - lam) * h[partner]
+        h = mix_rows(h, partner, lam)
         outputs = ctx.model(h) if cut is None else ctx.model.forward_from(h, cut)
         share = torch.full((len(batch),), lam, device=h.device)
         mixed = [(batch.target, share), (batch.target[partner], 1 - share)]
