@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 
@@ -177,3 +178,38 @@ def test_a_missing_timm_is_said_in_two_lines(monkeypatch: pytest.MonkeyPatch) ->
     first, second = str(caught.value).splitlines()
     assert "timm" in first
     assert "pip install" in second
+
+
+TIMM = """
+import torch
+lib = torch.library.Library("torchvision", "FRAGMENT")
+for name in ("nms", "qnms"):  # a torchvision for CUDA beside a torch for CPU lacks both
+    try:
+        lib.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    except RuntimeError:
+        pass
+from longtail.models import InputSpec, build_network
+spec = InputSpec("image", (1, 32, 32), (0.5,), (0.2,))
+for model, width in (("resnet18", 512), ("vit_tiny_patch16_224", 192)):
+    made = [build_network("single", input_spec=spec, backbone=f"timm:{model}", num_classes=5,
+                          seed=s).eval() for s in (1, 1, 2)]
+    out = [net(torch.ones(2, 1, 32, 32)) for net in made]
+    assert out[0].logits.shape == (2, 5) and out[0].features.shape == (2, width)
+    assert torch.equal(out[0].logits, out[1].logits)
+    assert not torch.equal(out[0].logits, out[2].logits)
+    assert made[0].cuts == ()
+for network, model in (("experts", "resnet18"), ("single", "resnet181")):
+    try:
+        build_network(network, input_spec=spec, backbone=f"timm:{model}", num_classes=5)
+    except ValueError as error:
+        assert "no cuts" in str(error) or "did you mean 'resnet18'" in str(error), error
+    else:
+        raise SystemExit("not refused")
+"""
+
+
+@pytest.mark.full
+def test_timm_models_become_backbones() -> None:
+    if importlib.util.find_spec("timm") is None:
+        pytest.skip("timm is not installed")
+    subprocess.run([sys.executable, "-c", TIMM], check=True)
