@@ -88,19 +88,18 @@ def fit(config: RunConfig, dataset: Any = None) -> Run:
     data = _load(config, recipe) if dataset is None else dataset
     _check(config, recipe, data)
     plan = _Plan.make(config, recipe, data)
-    folder = RunFolder(
-        Path(config.output or "."), write=config.output is not None and place.ranks.first
-    )
+    kept = None if config.output is None else Path(config.output)
+    folder = RunFolder(kept, write=place.ranks.first)
     if config.output is not None:
         identity = plan.identity(config, recipe, data)
         there = place.ranks.broadcast(
             folder.open(identity, resume=config.resume) if place.ranks.first else None
         )
-        if there and (folder.path / "metrics.json").is_file():
+        if there and folder.has("metrics.json"):
             return load_run(folder.path, device=str(place.device))
     state = _state(config, recipe, data, plan, place)
     info = _info(config, recipe, data, plan, state)
-    if config.output is not None and place.ranks.first and not (folder.path / "run.json").is_file():
+    if not folder.has("run.json"):
         folder.save("run.json", info)
     place.ranks.barrier()
     trainer, recorder = _trainer(config, data, plan, state, folder, place)
