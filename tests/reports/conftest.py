@@ -85,8 +85,8 @@ def _metrics(said: dict[str, np.ndarray], stats: ClassStats) -> dict[str, Any]:
 
 
 def _recipe(name: str) -> dict[str, Any]:
-    stage = {"name": "train", "loss": {"name": name, "options": {}}, "epochs": 1.0}
-    return {"name": name, "options": {}, "network": {"name": "single"}, "stages": [stage]}
+    stage = {"name": "train", "loss": {"name": name, "options": {"tau": 1.0}}, "epochs": 1.0}
+    return {"name": name, "options": {"tau": 1.0}, "network": {"name": "single"}, "stages": [stage]}
 
 
 def fabricate(
@@ -121,16 +121,18 @@ def fabricate(
         "versions": versions, "effective_prior": (counts / counts.sum()).tolist(),
         "target_prior": "as_trained", "notes": list(notes),
         "data": {"name": "made-up-lt", "fingerprint": f"{classes:08x}", "counts": counts.tolist(),
-                 "class_names": list(names)},
+                 "class_names": list(names), "not_evaluable": []},
+        "adjusters": [{"name": "la_posthoc", "tau": 1.0, "chosen": "no validation"}],
     }  # fmt: skip
     lines = [
-        {"stage": "train" if e < epochs * 0.8 else "retrain", "epoch": e, "lr": 0.1 * (1 - e / epochs),
+        {"stage": "train" if e < epochs * 0.8 else "retrain", "stage_number": int(e >= epochs * 0.8), "epoch": e + 1, "lr": 0.1 * (1 - e / epochs),
          "loss": 2.3 * 0.8**e + 0.05 * seed, "train_balanced_accuracy": 1 - 0.8 * 0.75**e,
          "validation_balanced_accuracy": None, "seconds": 2.8, "cross_entropy": 2.1 * 0.8**e}
         for e in range(epochs)
     ]  # fmt: skip
     run = {"recipe": _recipe(recipe), "versions": versions, "class_names": list(names),
-           "counts": counts.tolist(), "config": {"set": []}}  # fmt: skip
+           "counts": counts.tolist(), "inputs": {"kind": "image"}, "seed": seed,
+           "identity": {"recipe": _recipe(recipe), "seed": seed, "epochs": epochs, "lr": None}}  # fmt: skip
     folder.mkdir(parents=True)
     files: dict[str, Any] = {"metrics.json": metrics, "run.json": run}
     if images:

@@ -69,6 +69,22 @@ def test_the_baseline_can_be_named(folders):
         compare_runs(runs, baseline="focl")
 
 
+def test_runs_of_one_recipe_are_told_apart_by_what_differs(make_run):
+    folders = [
+        make_run(f"la{tau}-{seed}", recipe="la", seed=seed) for tau in (1.0, 2.0) for seed in (0, 1)
+    ]
+    for folder in folders[2:]:
+        info = json.loads((folder / "run.json").read_text())
+        info["identity"]["recipe"]["options"]["tau"] = 2.0
+        info["identity"]["recipe"]["stages"][0]["loss"]["options"] = {"tau": 2.0}
+        (folder / "run.json").write_text(json.dumps(info))
+    found = compare_runs([read_run(f) for f in folders])
+    assert {s.recipe: len(s.runs) for s in found.standings} == {
+        "la (tau=1.0)": 2,
+        "la (tau=2.0)": 2,
+    }
+
+
 def test_runs_of_other_data_are_refused(make_run):
     a = read_run(make_run("a", recipe="ce"))
     with pytest.raises(DataError, match="different classes"):

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from longtail.metrics import gini, mdd
-from longtail.reports.page_run import MEASURES, cost_facts, data_facts, prior, versions_of
+from longtail.reports.page_run import (
+    MEASURES,
+    adjusters,
+    cost_facts,
+    data_facts,
+    prior,
+    versions_of,
+)
 from longtail.reports.runs import GROUPS, RunFiles, read_run
 from longtail.reports.tables import pairs_table, worst_table
 from longtail.reports.words import DASH, decimal, integer, interval, percent, readable
@@ -101,7 +108,7 @@ def _shape(run: RunFiles) -> list[tuple[str, Any]]:
     return [
         ("Gini index of the class counts", decimal(gini(counts)) if known else None),
         ("Audit", run.metrics.get("audit")),
-        ("Classes that cannot be judged", run.metrics.get("not_evaluable")),
+        ("Classes that cannot be judged", run.data.get("not_evaluable")),
     ]
 
 
@@ -204,6 +211,7 @@ def _decision(run: RunFiles) -> list[tuple[str, Any]]:
     m = run.metrics
     return [
         ("Rule", m.get("decision") or "the class with the largest probability"),
+        ("Fitted after training", adjusters(run)),
         ("Rejection rate by group", m.get("rejection")),
         ("Coverage", m.get("coverage")),
         ("Drift settings", m.get("drift")),

@@ -8,7 +8,7 @@ Shape legend: ``C`` classes, ``N`` test rows, ``S`` seeds.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ PAIRED = ("balanced_accuracy", "few", "accuracy")
 AVERAGED = (
     "accuracy", "balanced_accuracy", *GROUPS, "ece", "nll", "brier", "never_predicted",
 )  # fmt: skip
+MAX_SETTINGS = 3  #: shown behind a name where runs of one recipe differ
 COSTS = ("parameters", "seconds", "steps", "samples_seen", "epochs", "batch_size")
 
 
@@ -34,7 +35,7 @@ class Standing:
     """One recipe: the means over its seeds.
 
     Attributes:
-        recipe: name (with settings changed by hand).
+        recipe: name, with the settings in which runs of one recipe differ.
         runs: its runs, one a seed.
         mean: measure -> mean over seeds, ``None`` where not measured.
         deviation: measure -> standard deviation over seeds, ``None`` with one seed.
@@ -130,8 +131,8 @@ def compare_runs(runs: Sequence[RunFiles], *, baseline: str | None = None) -> Co
     """
     _same_classes(runs)
     by_recipe: dict[str, list[RunFiles]] = {}
-    for run in runs:
-        by_recipe.setdefault(run.recipe, []).append(run)
+    for name, run in zip(labels(runs), runs, strict=True):
+        by_recipe.setdefault(name, []).append(run)
     if baseline is None:
         baseline = "ce" if "ce" in by_recipe else next(iter(by_recipe))
     if baseline not in by_recipe:
@@ -145,6 +146,42 @@ def compare_runs(runs: Sequence[RunFiles], *, baseline: str | None = None) -> Co
     differences = _differences(scores, stats, baseline)
     notes = _notes(by_recipe, scores, baseline)
     return Comparison(tuple(standings), baseline, differences, tuple(notes))
+
+
+def labels(runs: Sequence[RunFiles]) -> list[str]:
+    """Name of each run's recipe, with the settings in which runs of one recipe differ.
+
+    ``la`` twice with other ``tau`` becomes ``la (tau=1.0)`` and ``la (tau=2.0)``.
+    """
+    settings = [_settings(run) for run in runs]
+    out = []
+    for run, own in zip(runs, settings, strict=True):
+        same = [s for r, s in zip(runs, settings, strict=True) if r.recipe == run.recipe]
+        keys = sorted({k for s in same for k in s if any(s[k] != o.get(k) for o in same)})
+        named = [k for k in keys if k.startswith("recipe.options.")] or keys
+        words = [f"{k.rsplit('.', 1)[-1]}={own.get(k)}" for k in named[:MAX_SETTINGS]]
+        out.append(f"{run.recipe} ({', '.join(words)})" if words else run.recipe)
+    return out
+
+
+def _settings(run: RunFiles) -> dict[str, Any]:
+    """What makes the run this run, flat, without the seed and the data."""
+    source = dict(run.run.get("identity") or {"recipe": run.run.get("recipe") or {}})
+    for name in ("seed", "data"):
+        source.pop(name, None)
+    return dict(_flat(source, ""))
+
+
+def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    pairs: Any = ()
+    if isinstance(value, Mapping):
+        pairs = value.items()
+    elif isinstance(value, list):
+        pairs = enumerate(value)
+    else:
+        yield path, value
+    for key, inner in pairs:
+        yield from _flat(inner, f"{path}.{key}" if path else str(key))
 
 
 def _rank(standing: Standing) -> tuple[float, str]:

@@ -108,7 +108,7 @@ def _trace(
 
 
 KNOWN = {
-    "stage", "epoch", "loss", "lr", "train_balanced_accuracy", "validation_balanced_accuracy",
+    "stage", "stage_number", "epoch", "loss", "lr", "train_balanced_accuracy", "validation_balanced_accuracy",
     "seconds", "step", "steps", "samples_seen", "train_accuracy", "validation_accuracy",
 }  # fmt: skip
 

@@ -126,7 +126,7 @@ def _curves(found: Comparison) -> list[Figure]:
 
 def _tall(height: int, entries: int) -> int:
     """Room for a legend of several rows above the plot."""
-    return height + 14 * min(entries, 40)
+    return height + 14 * min(entries, 16)
 
 
 def _recalls(found: Comparison) -> Figure | None:

@@ -78,6 +78,7 @@
         note.textContent = "This browser has no WebGL: single classes are left out, the lines are means.";
       }
     }
+    if (narrow.matches) spec.data = spec.data.filter((t) => t.visible !== "legendonly");
     named(spec);
     node.dataset.drawn = "1";
     return window.Plotly.react(node, spec.data, layout(spec.layout, style), {
