@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import EVIL, fabricate  # type: ignore[import-not-found]
+from tests.reports.report_folders import EVIL, fabricate
 
 from longtail.reports import write_report
 
