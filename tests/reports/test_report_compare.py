@@ -6,10 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from rich.console import Console
 
-from longtail.errors import DataError, UnknownNameError
-from longtail.reports import compare_runs, comparison_text, read_run
+from longtail.errors import ConfigError, DataError, UnknownNameError
+from longtail.reports import compare_runs, leaderboard, read_run
 
 
 @pytest.fixture
@@ -111,12 +110,21 @@ def test_the_same_seed_twice_is_said(make_run):
     assert any("same seed" in note for note in found.notes)
 
 
+def test_a_comparison_is_plain_data(folders):
+    found = compare_runs(folders)
+    data = json.loads(json.dumps(found.to_data(), allow_nan=False))
+    assert [s["recipe"] for s in data["standings"]] == [s.recipe for s in found.standings]
+    assert data["standings"][0]["seeds"] == [0, 1, 2]
+    assert {d["verdict"] for d in data["differences"]["few"]} <= {
+        "better", "worse", "within noise", "cannot tell",
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="no run to compare"):
+        compare_runs([])
+
+
 @pytest.mark.parametrize("width", [80, 110, 160])
 def test_the_terminal_says_the_same(folders, width):
-    console = Console(width=width)
-    with console.capture() as captured:
-        console.print(comparison_text(folders, width=width))
-    text = captured.get()
+    text = leaderboard(compare_runs(folders), width=width)
     assert "within noise" in text
     assert "better" in text
     assert "focal" in text
@@ -126,7 +134,4 @@ def test_the_terminal_says_the_same(folders, width):
 
 def test_markup_in_names_stays_literal(make_run):
     folders = [make_run("a", recipe="ce"), make_run("b", recipe="[red]la[/red]")]
-    console = Console(width=160)
-    with console.capture() as captured:
-        console.print(comparison_text(folders))
-    assert "[red]la[/red]" in captured.get()
+    assert "[red]la[/red]" in leaderboard(compare_runs(folders), width=160)

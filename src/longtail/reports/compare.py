@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from longtail.errors import DataError, UnknownNameError
+from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.metrics import Scores, compare_all, intervals
-from longtail.reports.runs import GROUPS, RunFiles
+from longtail.reports.runs import GROUPS, RunFiles, read_run
+from longtail.reports.words import clean
 from longtail.types import ClassStats
 
 __all__ = ["PAIRED", "Comparison", "Difference", "Standing", "compare_runs"]
@@ -117,18 +119,38 @@ class Comparison:
         """Part of the data that was measured."""
         return self.first.part
 
+    def to_data(self) -> dict[str, Any]:
+        """Plain dictionary for JSON: baseline, standings, differences and notes."""
+        standings = [
+            {"recipe": s.recipe, "seeds": [run.seed for run in s.runs], "mean": s.mean,
+             "deviation": s.deviation, "interval": s.interval, "cost": s.cost}
+            for s in self.standings
+        ]  # fmt: skip
+        rows = {metric: [asdict(d) for d in found] for metric, found in self.differences.items()}
+        out: dict[str, Any] = clean(
+            {"baseline": self.baseline, "standings": standings, "differences": rows,
+             "notes": self.notes}
+        )  # fmt: skip
+        return out
 
-def compare_runs(runs: Sequence[RunFiles], *, baseline: str | None = None) -> Comparison:
+
+def compare_runs(
+    folders: Sequence[RunFiles | Path | str], *, baseline: str | None = None
+) -> Comparison:
     """Gather runs by recipe and compare every recipe with the baseline.
 
     Args:
-        runs: recipes x seeds, of the same data.
+        folders: recipes x seeds, of the same data: run folders, or what was read from them.
         baseline: a recipe; default ``ce`` if present, else the first.
 
     Raises:
+        ConfigError: no folder given.
         DataError: runs with different classes or test rows.
         UnknownNameError: no such baseline.
     """
+    runs = [f if isinstance(f, RunFiles) else read_run(f) for f in folders]
+    if not runs:
+        raise ConfigError("there is no run to compare", "give at least one run folder")
     _same_classes(runs)
     by_recipe: dict[str, list[RunFiles]] = {}
     for name, run in zip(labels(runs), runs, strict=True):
