@@ -57,7 +57,7 @@ def _forest(found: Comparison) -> Figure | None:
     data = [_whiskers(rows, name, colour, clear) for name, colour, clear in kinds]
     layout = {
         "xaxis": {"title": {"text": f"points above {label(found.baseline, 20)}"},
-                  "zeroline": True, "zerolinecolor": "var(--ink)", "zerolinewidth": 1},
+                  "rangemode": "tozero", "zeroline": True, "zerolinecolor": "var(--ink)", "zerolinewidth": 1},
         "yaxis": {"tickvals": list(range(len(rows))), "showgrid": False,
                   "ticktext": [label(d.recipe, 20) for d in rows],
                   "range": [-0.6, len(rows) - 0.4]},

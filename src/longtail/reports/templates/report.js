@@ -117,7 +117,7 @@
   columns.forEach((column, i) => {
     const th = document.createElement("th"), button = document.createElement("button");
     th.scope = "col";
-    const w = i === 0 ? (narrow.matches ? 150 : 240) : Math.max(88, 36 + 8.5 * column.name.length);
+    const w = i === 0 ? (narrow.matches ? 172 : 240) : Math.max(88, 36 + 8.5 * column.name.length);
     th.style.width = w + "px";
     width += w;
     if (column.kind !== "text") th.className = "num";
