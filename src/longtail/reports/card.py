@@ -94,7 +94,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _use(run: RunFiles) -> list[tuple[str, Any]]:
     kind = (run.run.get("inputs") or {}).get("kind")
-    what = f"classify {kind or 'inputs'} into {integer(run.num_classes)} classes"
+    inputs = {"image": "images", "text": "texts", "table": "table rows"}.get(str(kind), "inputs")
+    what = f"classify {inputs} into {integer(run.num_classes)} classes"
     return [
         ("Intended use", f"{what} of the kind that the training data hold"),
         ("Out of scope", "other classes, other kinds of input, and class shares far from the "
@@ -108,7 +109,6 @@ def _shape(run: RunFiles) -> list[tuple[str, Any]]:
     return [
         ("Gini index of the class counts", decimal(gini(counts)) if known else None),
         ("Audit", run.metrics.get("audit")),
-        ("Classes that cannot be judged", run.data.get("not_evaluable")),
     ]
 
 

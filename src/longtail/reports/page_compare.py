@@ -174,7 +174,7 @@ def _runs_table(runs: Sequence[RunFiles]) -> Table:
                Column("data fingerprint", False), Column("device", False)]  # fmt: skip
     rows = [
         Row([run.folder.name, name, readable(run.seed),
-             readable(run.data.get("fingerprint")), readable(run.metrics.get("device"))])
+             readable(run.data.get("fingerprint"))[:12], readable(run.metrics.get("device"))])
         for name, run in zip(labels(runs), runs, strict=True)
     ]  # fmt: skip
     return Table("Runs that this page was made from", columns, rows)
