@@ -13,7 +13,7 @@ from torch import Tensor
 from longtail.engine.checkpoint import SCHEMA, load_tensors, save_tensors, write_atomic
 from longtail.errors import CheckpointError, ConfigError
 
-__all__ = ["RunFolder", "differences"]
+__all__ = ["RunFolder", "differences", "to_list", "write_json"]
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
@@ -85,8 +85,7 @@ class RunFolder:
     def save(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON file whole or not at all."""
         if self.write:
-            text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-            write_atomic(self.path / name, text.encode("utf-8"))
+            write_json(self.path / name, value)
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Append a line to ``metrics.jsonl``."""
@@ -120,6 +119,12 @@ class RunFolder:
     def has_state(self, name: str) -> bool:
         """True when that checkpoint is there."""
         return self.checkpoint(name).is_file()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all; NaN is refused."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, text.encode("utf-8"))
 
 
 def _whole(line: str) -> bool:

@@ -20,7 +20,7 @@ from longtail.engine.build import Settings
 from longtail.engine.checkpoint import SCHEMA
 from longtail.engine.feed import JoinedStore, StageData
 from longtail.engine.finish import finish, measure
-from longtail.engine.folder import RunFolder
+from longtail.engine.folder import RunFolder, write_json
 from longtail.engine.handover import hold_out_meta
 from longtail.engine.launch import Launch, launch
 from longtail.engine.loop import BuiltStage, Observer
@@ -29,6 +29,7 @@ from longtail.engine.recorder import Recorder
 from longtail.engine.run import Run, load_run
 from longtail.engine.stage import Recipe, Stage
 from longtail.engine.state import RunState, backbone_record
+from longtail.engine.thumbnails import worst_examples
 from longtail.engine.train import Trainer
 from longtail.errors import ConfigError, DataError
 from longtail.models import build_network
@@ -109,13 +110,21 @@ def fit(config: RunConfig, dataset: Any = None) -> Run:
         run, data, state, {**cost, "seconds": recorder.seconds(began)}, versions()
     )
     if config.output is not None and place.ranks.first:
-        run.folder = folder.path
-        run.save(folder)
-        if data.test is not None:
-            run.last_predictions.save(folder.path / "predictions.npz")
-        folder.save("metrics.json", run.metrics)
+        _write(run, data, folder)
     place.ranks.barrier()
     return run
+
+
+def _write(run: Run, data: Any, folder: RunFolder) -> None:
+    """Leave the run's files; ``metrics.json`` comes last and says that it is whole."""
+    run.folder = folder.path
+    run.save(folder)
+    if run.last_predictions is not None:
+        run.last_predictions.save(folder.path / "predictions.npz")
+        if data.modality == "image":
+            examples = worst_examples(data.test, run.last_predictions, run.class_names)
+            write_json(folder.path / "thumbnails.json", examples)
+    folder.save("metrics.json", run.metrics)
 
 
 @dataclass(frozen=True)
