@@ -199,7 +199,8 @@ def stage_prior(state: RunState, stage: Stage, built: BuiltStage) -> Tensor | No
     """The prior that the stage's raw softmax answers to; ``None`` when no formula gives it.
 
     ``prior ~ s_c w_c exp(-a_c)`` of sampler, class weights and additive offset at the stage's end;
-    a composition that corrects the prior twice is refused.
+    a composition that corrects the prior twice is refused. Sample weights, which the user gave,
+    then count by their class means.
     """
     natural = state.stats.prior
     loss = built.ctx.loss
@@ -211,13 +212,25 @@ def stage_prior(state: RunState, stage: Stage, built: BuiltStage) -> Tensor | No
     built.ctx.progress.set(0, 0)
     marginal = built.feed.main.sampler.class_marginal(1.0)
     data = built.ctx.stats.prior if len(built.ctx.data) else natural
-    return effective_prior(
+    prior = effective_prior(
         marginal,
         None if weight is None else weight.detach().cpu().double(),
         offset.detach().cpu().double(),
         natural=data,
         allow_double=state.recipe.allow_double,
     )
+    if built.ctx.data.weight is None:
+        return prior
+    prior = prior * _mean_weights(built.ctx.data, state.stats.num_classes)
+    return prior / prior.sum()
+
+
+def _mean_weights(rows: StageData, num_classes: int) -> Tensor:
+    """``(C,)`` mean sample weight of each class; 1 for a class without rows."""
+    assert rows.weight is not None
+    sums = torch.bincount(rows.labels.cpu(), rows.weight.cpu().double(), num_classes)
+    counts = rows.counts(num_classes)
+    return torch.where(counts > 0, sums / counts.clamp(min=1), 1.0)
 
 
 @contextlib.contextmanager
