@@ -207,15 +207,15 @@ def stage_rows(data: StageData, classes: Sequence[int]) -> StageData:
 def hold_out_meta(data: StageData, per_class: int, seed: int) -> tuple[StageData, StageData, list[str]]:
     """Cut a meta set from training before anything is counted.
 
-    A class gives ``min(per_class, half of its rows)``; a class with one row gives none and is
-    named in the notes.
+    A class gives ``per_class`` rows, at most a fifth of its own and at least one of two or more; a
+    class with one row gives none and is counted in the notes.
     """
     rng = np.random.default_rng([seed, 20190902])
     labels = data.labels.cpu().numpy()
     taken, without = [], []
     for c in np.unique(labels):
         rows = np.flatnonzero(labels == c)
-        size = min(per_class, len(rows) // 2)
+        size = min(per_class, max(len(rows) // 5, 1), len(rows) - 1)
         if not size:
             without.append(int(c))
         taken.append(np.sort(rng.permutation(rows)[:size]))

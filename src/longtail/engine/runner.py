@@ -328,7 +328,7 @@ def _finish(
         adjuster = instantiate("adjusters", spec)
         adjuster.fit(_fit_data(run, data, state))
         run.adjusters.append(adjuster.to(place.device))
-        state.notes += adjuster.notes
+        state.notes += adjuster.notes()
         if run.effective is not None:
             run.effective = adjuster.effective_prior(run.effective)
     run.target_prior = config.target_prior

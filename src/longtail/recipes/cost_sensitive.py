@@ -84,8 +84,8 @@ def meta_weight_net(
 ) -> Recipe:
     """Sample weights learned by a small network from a balanced meta set (bi-level).
 
-    The meta set (``meta_per_class`` rows a class, at most half of it) leaves the training data
-    before counts are taken.
+    The meta set (``meta_per_class`` rows a class, at most a fifth of it) leaves the training
+    data before counts are taken.
     """
     objective = part("meta_weight_net", hidden=hidden, virtual=virtual)
     return Recipe(

@@ -11,9 +11,9 @@ __all__ = ["hfl", "paco"]
 @recipe(family="representation", tier="seed", reference="Cui et al., ICCV 2021", modalities=("image",), needs=("views",))
 def paco(
     epochs: float = 400,
-    alpha: float = 0.05,
+    alpha: float = 0.01,
     beta: float = 1.0,
-    temperature: float = 0.07,
+    temperature: float = 0.05,
     queue: int = 1024,
     momentum: float = 0.999,
     width: int = 32,

@@ -16,7 +16,7 @@ register(
         family="convolution",
         modalities=("image",),
         case={"input_shape": (1, 8, 8)},
-        details=_SGD,
+        details={**_ADAMW, "lr": "5e-3"},
     ),
     Record(
         "mlp",
