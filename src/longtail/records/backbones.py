@@ -26,7 +26,7 @@ register(
         family="dense",
         modalities=("table",),
         case={"input_shape": (5,)},
-        details=_ADAMW,
+        details={**_ADAMW, "epochs": "30"},
     ),
     Record(
         "hashed_text",
