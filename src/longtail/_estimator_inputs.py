@@ -212,10 +212,10 @@ def read_weights(
     """
     if sample_weight is None and class_weight is None:
         return None
-    if sample_weight is None or np.ndim(sample_weight) == 0:
-        weight = np.full(len(ids), 1.0 if sample_weight is None else float(sample_weight))
-    else:
-        weight = np.array(_plain(sample_weight), dtype=np.float64)
+    given = 1.0 if sample_weight is None else _plain(sample_weight)
+    weight = np.array(given, dtype=np.float64)
+    if weight.ndim == 0:
+        weight = np.full(len(ids), float(weight))
     if weight.shape != ids.shape:
         raise DataError(
             f"sample_weight has the shape {weight.shape}, and there are {len(ids)} rows",

@@ -177,7 +177,8 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> NDArray[Any]:
         """``(N,)`` labels: the most probable class."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])
+        best = self.predict_proba(X).argmax(1)
+        return np.asarray(self.classes_[best])
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """``(N, C)`` logits; of two classes ``(N,)``, the second minus the first."""
