@@ -15,7 +15,7 @@ import numpy as np
 from longtail.errors import DataError
 from longtail.metrics.groups import GROUPS
 
-__all__ = ["STATISTICS", "Resampled", "resample", "score_table"]
+__all__ = ["STATISTICS", "Resampled", "resample", "score_table", "statistic_weights"]
 
 STATISTICS = ("accuracy", "balanced_accuracy", *GROUPS)
 TINY = 10  #: classes with fewer rows have their bootstrap variance corrected
@@ -85,7 +85,7 @@ def resample(
     kept = table.sum(1) > 0
     table, group = table[kept], group[kept]
     m = table.sum(1)
-    weight = _weights(m, group)
+    weight = statistic_weights(m, group)
     mean = table @ values / m
     square = table @ values**2
     spread = np.maximum(square - m * mean**2, 0)  # sum of squares around the class mean
@@ -108,11 +108,17 @@ def resample(
     return Resampled(value, out, variance, int((m == 1).sum()))
 
 
-def _weights(m: np.ndarray, group: np.ndarray) -> dict[str, np.ndarray]:
-    """Each statistic as a weighted sum of class means; empty groups are left out."""
-    out = {"accuracy": m / m.sum(), "balanced_accuracy": np.full(len(m), 1 / len(m))}
+def statistic_weights(m: np.ndarray, group: np.ndarray) -> dict[str, np.ndarray]:
+    """Each statistic as weights ``(C,)`` of the class means; empty groups are left out.
+
+    Args:
+        m: ``(C,)`` test rows; a class without rows has weight 0.
+        group: ``(C,)`` group of each class.
+    """
+    seen = m > 0
+    out = {"accuracy": m / m.sum(), "balanced_accuracy": seen / seen.sum()}
     for i, name in enumerate(GROUPS):
-        member = group == i
+        member = seen & (group == i)
         if member.any():
             out[name] = member / member.sum()
     return out

@@ -49,7 +49,7 @@ class Adjuster(Part):
     """Turns the outputs of a trained model into adjusted logits.
 
     ``fit`` writes what it learned into buffers, scalars too, so that the state dict of an
-    adjuster is all of it. ``notes`` are sentences for the user, such as a default taken because
+    adjuster is all of it. :meth:`notes` are sentences for the user, such as a default taken because
     there was no validation data.
     """
 
@@ -60,7 +60,6 @@ class Adjuster(Part):
 
     fitted: Tensor
 
-    @property
     def notes(self) -> tuple[str, ...]:
         """Sentences that :meth:`fit` left for the user."""
         return self._notes
@@ -102,7 +101,7 @@ class Adjuster(Part):
 
     def describe(self) -> dict[str, Any]:
         """What was learned, as plain values for ``metrics.json``."""
-        return {"adjuster": type(self).__name__, "notes": list(self.notes)}
+        return {"adjuster": type(self).__name__, "notes": list(self.notes())}
 
     def ready(self) -> None:
         """Refuse to work before :meth:`fit` or a loaded state."""

@@ -1,0 +1,93 @@
+"""Estimating the class mix of unlabelled rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from longtail.errors import DataError
+
+__all__ = ["PriorEstimate", "estimate_prior"]
+
+_FLOOR = 1e-12
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class PriorEstimate:
+    """An estimated class prior.
+
+    Attributes:
+        prior: ``(C,)`` float64.
+        converged: the last step moved no entry by ``tolerance``.
+        steps: steps taken.
+    """
+
+    prior: Tensor
+    converged: bool
+    steps: int
+
+
+def estimate_prior(
+    p: Tensor,
+    source: Tensor,
+    *,
+    reference: Tensor | None = None,
+    alpha: Tensor | None = None,
+    tolerance: float = 1e-8,
+    max_steps: int = 2000,
+) -> PriorEstimate:
+    """Expectation maximisation under label shift, with a Dirichlet prior.
+
+    ``r_ic ~ p_ic q_c / source_c``, ``q_c <- (sum_i r_ic + alpha_c) / (U + sum alpha)``, starting
+    at the reference prior.
+
+    Args:
+        p: ``(U, C)`` probabilities of unlabelled rows.
+        source: ``(C,)`` prior that ``p`` answers to.
+        reference: ``(C,)`` prior expected beforehand, and the start; ``None``: ``source``.
+        alpha: ``(C,)`` pseudo-counts; ``None``: ``C * reference``; zeros: plain maximum
+            likelihood, which runs to the boundary on small sets.
+        tolerance: largest change of an entry at which to stop.
+        max_steps: at most so many steps.
+
+    Raises:
+        DataError: rows that are no probabilities, or priors of another length.
+
+    Reference: Saerens, Latinne and Decaestecker, Neural Computation 2002.
+    """
+    p = p.detach().cpu().double()
+    if p.ndim != 2 or not len(p) or not torch.isfinite(p).all():
+        raise DataError(
+            f"probabilities of shape {tuple(p.shape)} cannot be used", "give finite rows (U, C)"
+        )
+    if ((p.sum(1) - 1).abs() > 1e-4).any() or (p < 0).any():
+        raise DataError("the rows do not sum to 1", "give probabilities, not logits")
+    u, c = p.shape
+    start = source if reference is None else reference
+    for name, value in (("source", source), ("reference", start)):
+        if value.shape != (c,):
+            raise DataError(
+                f"the {name} prior has shape {tuple(value.shape)}, not ({c},)", "one value a class"
+            )
+    src, ref = (v.detach().cpu().double().clamp_min(0) for v in (source, start))
+    src, ref = src / src.sum(), ref / ref.sum()
+    live = src > 0
+    ratio = torch.where(live, p / torch.where(live, src, 1.0), 0.0)
+    extra = c * ref if alpha is None else alpha.detach().cpu().double()
+    q = torch.where(live, ref.clamp_min(1 / (10 * u)), 0.0)
+    q = q / q.sum()
+    chunk = max(1, _CHUNK // c)
+    for step in range(1, max_steps + 1):
+        total = extra.clone()
+        for first in range(0, u, chunk):
+            joint = ratio[first : first + chunk] * q
+            total += (joint / joint.sum(1, keepdim=True).clamp_min(_FLOOR)).sum(0)
+        new = total / total.sum()
+        moved = float((new - q).abs().max())
+        q = new
+        if moved < tolerance:
+            return PriorEstimate(q, True, step)
+    return PriorEstimate(q, False, max_steps)
