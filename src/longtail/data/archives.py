@@ -132,7 +132,8 @@ def cifar10(places: list[Path]) -> Original | None:
         places,
         [
             lambda p: _join(
-                p / "cifar-10-batches-py", python, "test_batch", lambda f: _python_batch(f, "labels")
+                p / "cifar-10-batches-py", python, "test_batch",
+                lambda f: _python_batch(f, "labels"),
             ),
             lambda p: _join(
                 p / "cifar-10-batches-bin", [f"{n}.bin" for n in python], "test_batch.bin",
@@ -171,7 +172,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         shape = struct.unpack(f">{dims}I", data[4 : 4 + 4 * dims])
         if zero != 0 or kind != 8:
             raise ValueError("not of unsigned bytes")
-        return np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * dims).reshape(shape)
+        return np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * dims).reshape(shape).copy()
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         raise DataError(
             f"{path} is no readable idx file ({str(error)[:80]})", "fetch it again"

@@ -110,8 +110,7 @@ def from_arrays(data: Any, options: Options) -> Raw:
             "give (X, y), or (X, y, X_test, y_test)",
         )
     parts = {k: rows_of(x, y, k) for k, (x, y) in given.items()}
-    names = options.classes if isinstance(options.classes, tuple) else ()
-    return Raw(options.name or "arrays", modality_of(given["train"][0]), parts, names)
+    return Raw(options.name or "arrays", modality_of(given["train"][0]), parts)
 
 
 def _by_part(stored: Mapping[str, Any], what: str) -> dict[str, tuple[Any, Any]]:
@@ -135,7 +134,7 @@ def _by_part(stored: Mapping[str, Any], what: str) -> dict[str, tuple[Any, Any]]
 
 
 def from_npz(path: Path, options: Options) -> Raw:
-    """``x``/``images``, ``y``/``labels``, optional ``x_test``/``y_test``, ``classes``; or strips."""
+    """``x`` or ``images``, ``y`` or ``labels``, perhaps ``x_test`` ..., ``classes``; or strips."""
     options.refuse("an .npz file", "data_root", "imbalance_factor", "profile", "label", "text",
                    "path_column", "columns", "train", "validation_list", "delimiter")  # fmt: skip
     stored = open_npz(path)
@@ -146,26 +145,7 @@ def from_npz(path: Path, options: Options) -> Raw:
     for key in ("classes", "class_names"):
         if key in stored:
             names = tuple(str(n) for n in stored[key].tolist())
-    if isinstance(options.classes, tuple):
-        names = options.classes
-    parts = {k: v.with_(labels=_named(v.labels, names)) for k, v in parts.items()}
     return Raw(path.stem, modality_of_rows(parts["train"]), parts, names)
-
-
-def _named(labels: Sequence[str], names: tuple[str, ...]) -> Sequence[str]:
-    """Whole-number labels become the names they point at, where names are given."""
-    if not names or set(labels) <= set(names):
-        return labels
-    try:
-        ids = [int(w) for w in labels]
-        if min(ids) < 0:
-            raise IndexError
-        return [names[i] for i in ids]
-    except (ValueError, IndexError):
-        odd = next(w for w in labels if w not in names)
-        raise DataError(
-            f"the label {odd!r} is none of the {len(names)} class names", suggest(odd, names)
-        ) from None
 
 
 def modality_of_rows(rows: Rows) -> str:

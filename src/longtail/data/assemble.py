@@ -13,7 +13,7 @@ from torch import Tensor
 
 from longtail.data import encode, images
 from longtail.data.dataset import Dataset, Split, fingerprint
-from longtail.data.options import Options
+from longtail.data.options import Options, suggest
 from longtail.data.raw import Raw, Rows
 from longtail.data.splits import labelled_rows, tail_safe_split
 from longtail.data.stores import FileStore, ResidentStore, Store
@@ -34,6 +34,7 @@ def assemble(raw: Raw, options: Options) -> Dataset:
     parts = {k: v for k, v in raw.parts.items() if len(v)}
     if raw.modality == "image":
         parts = _read_images(parts, raw, options)
+    parts = _name_labels(parts, raw.class_names)
     names = _classes(parts, raw)
     parts = _cut(parts, names, options)
     parts = _hide(parts, names, options)
@@ -95,6 +96,22 @@ def _read_images(parts: dict[str, Rows], raw: Raw, options: Options) -> dict[str
         listed = ", ".join(raw.unreadable[:5]) + (", ..." if len(raw.unreadable) > 5 else "")
         raw.notes.append(f"{len(raw.unreadable)} unreadable images were left out: {listed}")
     return {k: v for k, v in out.items() if len(v)}
+
+
+def _name_labels(parts: dict[str, Rows], names: tuple[str, ...]) -> dict[str, Rows]:
+    """Where class names are given and labels are none of them: whole numbers that point at them."""
+    labels = {w for k in LABELLED if k in parts for w in parts[k].labels} - {""}
+    if not names or labels <= set(names):
+        return parts
+    odd = sorted(w for w in labels if not (w.isdigit() and int(w) < len(names)))
+    if odd:
+        raise DataError(
+            f"the label {odd[0]!r} is none of the {len(names)} class names given",
+            suggest(odd[0], names),
+        )
+    return {
+        k: v.with_(labels=[names[int(w)] if w else w for w in v.labels]) for k, v in parts.items()
+    }
 
 
 def _classes(parts: dict[str, Rows], raw: Raw) -> tuple[str, ...]:

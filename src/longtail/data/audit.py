@@ -1,4 +1,4 @@
-"""A look at the data before the first step: its tail, its files, its leaks, what cannot be measured."""
+"""A look at the data before the first step: its tail, its files, its leaks, its blind spots."""
 
 from __future__ import annotations
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +38,35 @@ def _rows(images: Images, labels: Labels, class_names: tuple[str, ...], ids: lis
     return Rows(torch.from_numpy(np.ascontiguousarray(images)), words, ids)
 
 
+def _digits() -> tuple[NDArray[np.float64], Labels]:
+    """Grey levels 0-16 ``(N, 1, 8, 8)`` and labels, in file order.
+
+    Read from scikit-learn's file, because importing its data sets takes a second and moves
+    Python's global random state.
+    """
+    found = find_spec("sklearn")
+    origin = Path(found.origin) if found is not None and found.origin else Path()
+    path = origin.parent / "datasets" / "data" / "digits.csv.gz"
+    if path.is_file():
+        with gzip.open(path, "rt", encoding="ascii") as file:
+            table = np.loadtxt(file, delimiter=",", dtype=np.float64)
+    else:
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        table = np.column_stack([bunch.data, bunch.target])
+    return table[:, :64].reshape(-1, 1, 8, 8), table[:, 64].astype(np.int64)
+
+
 def digits_lt(options: Options) -> Raw:
     """Handwritten digits of scikit-learn, 8 x 8 grey, long-tailed; needs no files.
 
     Per class the samples in file order are permuted by ``RandomState(0)``; the first 50 are the
     test set, the next ``int(120 * IF ** (-i / 9))`` training samples (``IF`` is 50 by default).
     """
-    from sklearn.datasets import load_digits
-
     options.refuse("digits-lt", *_PATH_OPTIONS, "data_root")
-    bunch = load_digits()
-    levels = np.asarray(bunch.images, dtype=np.float64)
-    images = (levels * (255 / 16)).round().astype(np.uint8)[:, None]
-    labels = np.asarray(bunch.target, dtype=np.int64)
+    levels, labels = _digits()
+    images = (levels * (255 / 16)).round().astype(np.uint8)
     counts = profile_counts(
         DIGITS_LARGEST,
         10,
@@ -90,11 +108,11 @@ class _Set:
 def _build(info: _Set, options: Options) -> Raw:
     options.refuse(info.name, *_PATH_OPTIONS)
     factor = 100.0 if options.imbalance_factor is None else float(options.imbalance_factor)
-    counts = profile_counts(
-        info.largest, len(info.class_names), imbalance_factor=factor, profile=options.profile
-    )
     places = [options.folder, *(options.folder / f for f in info.folders)]
     original = info.originals(places)
+    classes = len(info.class_names)
+    largest = info.largest if original is None else len(original.train_labels) / classes
+    counts = profile_counts(largest, classes, imbalance_factor=factor, profile=options.profile)
     if original is not None:
         at = select(original.train_labels, counts)
         parts = {

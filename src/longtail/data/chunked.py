@@ -19,7 +19,7 @@ __all__ = ["open_npz", "read_chunked"]
 def open_npz(path: str | Path) -> dict[str, NDArray[Any]]:
     """All arrays of a ``.npz`` file; pickled objects in it are refused, never run."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             return {key: stored[key] for key in stored.files}
     except FileNotFoundError:
         raise DataError(f"there is no file {path}", "check the path") from None

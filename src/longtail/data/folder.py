@@ -80,8 +80,6 @@ def from_folder(path: Path, options: Options) -> Raw:
             "lay images out as class/file or split/class/file",
         )
     raw.notes += notes
-    if isinstance(options.classes, tuple):
-        raw.class_names = options.classes
     return raw
 
 

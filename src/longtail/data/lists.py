@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import lzma
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,8 +102,7 @@ def folder_lists(folder: Path) -> dict[str, Path]:
 def from_lists(path: Path, options: Options) -> Raw:
     """A list file, with those of the other parts from the options or beside it.
 
-    Image paths start at ``root``, else at the list's folder. ``classes`` names a class file, and
-    whole-number labels then count from 0 into it.
+    Image paths start at ``root``, else at the list's folder.
     """
     options.refuse(f"the list {path.name!r}", "label", "text", "path_column", "columns",
                    "delimiter", "max_tokens")  # fmt: skip
@@ -124,40 +122,17 @@ def _raw(name: str, lines: dict[str, Lines], root: Path, where: str, options: Op
     raw = Raw(name, "image", {})
     if isinstance(options.classes, tuple):
         raw.class_names = options.classes
-    elif options.classes is not None:
-        raw.class_names = read_class_names(Path(options.classes))
     for part, (names, labels) in lines.items():
         skip = options.on_bad == "skip"
         full, missing = resolve_paths(names, root, f"the {part} list of {where}", skip=skip)
-        words = _words(labels, raw.class_names, where)
         gone = set(missing)
         kept = [i for i in range(len(names)) if i not in gone]
         raw.unreadable += [names[i] for i in missing]
         ids = unique_names([f"{part}:{n}" for n in names])
         raw.parts[part] = Rows(
-            [full[i] for i in kept], [words[i] for i in kept], [ids[i] for i in kept]
+            [full[i] for i in kept], [labels[i] for i in kept], [ids[i] for i in kept]
         )
     return raw
-
-
-def _words(labels: Sequence[str], names: Sequence[str], where: str) -> list[str]:
-    if not names or set(labels) <= set(names):
-        return list(labels)
-    try:
-        return [names[_index(w)] for w in labels]
-    except (ValueError, IndexError):
-        odd = next(w for w in labels if not w.isdigit() or int(w) >= len(names))
-        raise DataError(
-            f"{where} has the label {odd!r}, and the class file has {len(names)} lines",
-            "give one class name a line, from label 0 on",
-        ) from None
-
-
-def _index(word: str) -> int:
-    value = int(word)
-    if value < 0:
-        raise IndexError(word)
-    return value
 
 
 def read_json(path: Path) -> Lines:
@@ -230,7 +205,7 @@ def _large(info: _Large, options: Options) -> Raw:
         )
     if options.classes is None:
         names = next((f for n in info.classes if (f := _first(places, n))), None)
-        options = options.with_(classes=names)
+        options = options.with_(classes=None if names is None else read_class_names(names))
     raw = _raw(options.name or info.name, lines, root, info.name, options)
     raw.benchmark = True
     raw.default_backbone = "resnet50"

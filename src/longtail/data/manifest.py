@@ -135,8 +135,6 @@ def _from_table(table: Table, name: str, where: str, base: Path, options: Option
         at = np.flatnonzero((split == part) & kept)
         if len(at):
             raw.parts[part] = rows.take(at)
-    if isinstance(options.classes, tuple):
-        raw.class_names = options.classes
     return raw
 
 

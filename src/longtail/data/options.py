@@ -50,7 +50,8 @@ class Options:
         columns: feature columns of a table.
         root: folder that image paths start from.
         delimiter: of a CSV file (``None``: comma, semicolon or tab, whichever fits).
-        classes: file of class names, or the names.
+        classes: file of class names, or the names, in order; whole-number labels that are none
+            of them count from 0 into them.
         train, validation_list, test: files of a list source, or of single parts.
         max_tokens: tokens kept of a text (``None``: by the training texts, 512 at most).
         name: of the data set.
@@ -86,7 +87,7 @@ class Options:
         for key in given:
             if key not in known:
                 raise UnknownNameError("data option called", key, known)
-        clean = dict(given)
+        clean = {k: v for k, v in given.items() if v is not None}
         for key in ("columns", "classes", "image_size"):
             if isinstance(clean.get(key), list):
                 clean[key] = tuple(clean[key])

@@ -55,7 +55,8 @@ def profile_counts(
         raise UnknownNameError("profile", profile, PROFILES)
     if min(counts) < 1:
         raise ConfigError(
-            f"imbalance_factor={imbalance_factor:g} leaves {counts.count(0)} classes without a sample",
+            f"imbalance_factor={imbalance_factor:g} leaves {counts.count(0)} classes without a "
+            "sample",
             f"with {largest:g} samples in the largest class it can be {largest:g} at most",
         )
     return np.asarray(counts, dtype=np.int64)

@@ -83,11 +83,15 @@ def load(
     if isinstance(data, Dataset):
         return data
     raw, final = read(data, given)
+    if isinstance(final.classes, tuple):
+        raw.class_names = final.classes
     return assemble(raw, final)
 
 
 def read(data: Any, options: Options) -> tuple[Raw, Options]:
     """The source before it is split and encoded, and the options after a YAML file's own."""
+    if options.classes is not None and not isinstance(options.classes, tuple):
+        options = options.with_(classes=lists.read_class_names(Path(options.classes)))
     if arrays.is_frame(data):
         return manifest.from_frame(data, options), options
     if isinstance(data, tuple | Mapping):
@@ -144,7 +148,7 @@ def _kind(path: Path, options: Options) -> str:
         known = ", ".join(sorted([*_BY_SUFFIX, *_YAML]))
         raise DataError(
             f"{path} has no ending that is known",
-            f"known are {known}; or name its kind: kind={'|'.join(k for k in KINDS if k != 'arrays')}",
+            f"known are {known}; or name its kind: kind={'|'.join(KINDS[1:])}",
         )
     return kind
 

@@ -126,7 +126,6 @@ def _grouped(
     member = np.asarray([of[g] for g in group], dtype=np.int64)
     table = np.zeros((len(of), len(names)))
     np.add.at(table, (member, labels), 1)
-    total = table.sum(0)
     largest = int(table.sum(1).argmax())
     if len(of) < 3:
         raise DataError(
@@ -138,29 +137,9 @@ def _grouped(
             f"the group {sorted(of)[largest]!r} holds more than half of all rows",
             "split by something finer, or give a split column",
         )
-    share = np.divide(table, np.maximum(total, 1))
-    words = np.random.Philox(np.random.SeedSequence([seed, 2])).random_raw(len(of))
-    order = np.lexsort((words, -table.sum(1), -share.max(1)))
     quota = {"test": TEST_SHARE if test else 0.0}
     quota["validation"] = VALIDATION_SHARE if validation is True else float(validation)
-    place = np.zeros(len(of), dtype=np.int64)
-    left = total.copy()
-    held = {"test": np.zeros(len(names)), "validation": np.zeros(len(names))}
-    for g in order.tolist():
-        present = table[g] > 0
-        if (left[present] - table[g][present] < 1).any():
-            continue  # the last rows of a class in training
-        best, gain = 0, 0.0
-        for code, part in ((1, "test"), (2, "validation")):
-            want = quota[part] * total
-            before = ((held[part] - want) ** 2 / np.maximum(want, 1)).sum()
-            after = ((held[part] + table[g] - want) ** 2 / np.maximum(want, 1)).sum()
-            if quota[part] and before - after > gain:
-                best, gain = code, float(before - after)
-        if best:
-            place[g] = best
-            held["test" if best == 1 else "validation"] += table[g]
-            left -= table[g]
+    place = _place_groups(table, quota, seed)
     of_row = place[member]
     out = {"train": np.flatnonzero(of_row == 0)}
     if test:
@@ -168,6 +147,33 @@ def _grouped(
     if validation:
         out["validation"] = np.flatnonzero(of_row == 2)
     return out
+
+
+def _place_groups(table: NDArray[np.float64], quota: dict[str, float], seed: int) -> Positions:
+    """``(G,)`` part of each group (0 train, 1 test, 2 validation), from counts ``(G, C)``."""
+    total = table.sum(0)
+    share = np.divide(table, np.maximum(total, 1))
+    words = np.random.Philox(np.random.SeedSequence([seed, 2])).random_raw(len(table))
+    order = np.lexsort((words, -table.sum(1), -share.max(1)))
+    place = np.zeros(len(table), dtype=np.int64)
+    left = total.copy()
+    held = {"test": np.zeros(len(total)), "validation": np.zeros(len(total))}
+    for g in order.tolist():
+        present = table[g] > 0
+        if (left[present] - table[g][present] < 1).any():
+            continue  # the last rows of a class in training
+        best, gain = "", 0.0
+        for part in held:
+            want = quota[part] * total
+            before = ((held[part] - want) ** 2 / np.maximum(want, 1)).sum()
+            after = ((held[part] + table[g] - want) ** 2 / np.maximum(want, 1)).sum()
+            if quota[part] and before - after > gain:
+                best, gain = part, float(before - after)
+        if best:
+            place[g] = 1 if best == "test" else 2
+            held[best] += table[g]
+            left -= table[g]
+    return place
 
 
 def stratified(

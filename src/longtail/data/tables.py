@@ -159,7 +159,7 @@ def _finite(name: str, values: NDArray[Any]) -> NDArray[np.float64]:
         ]
         if wrong:
             raise DataError(
-                f"column {name!r} is numeric and has the value {wrong[0][1]!r} in row {wrong[0][0]}",
+                f"column {name!r} is numeric, and row {wrong[0][0]} holds {wrong[0][1]!r}",
                 "make all its values numbers",
             )
         values = np.asarray([np.nan if p is None else p for p in parsed], dtype=np.float64)

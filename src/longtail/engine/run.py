@@ -20,7 +20,7 @@ from longtail.errors import ConfigError
 from longtail.metrics import Accumulator, intervals
 from longtail.models import InputSpec, TreeNetwork, build_network
 from longtail.posthoc.aggregation import aggregate
-from longtail.posthoc.prior import read_target_prior
+from longtail.posthoc.prior import read_target_prior, shift_offset
 from longtail.registry import instantiate
 from longtail.types import ClassStats, Outputs
 
@@ -113,8 +113,7 @@ class Run:
         target = read_target_prior(
             self.target_prior, natural=stats.prior, effective=self.effective, names=stats.names
         )
-        shift = target.log() - self.effective.log()
-        return torch.where(target > 0, shift, torch.full_like(shift, -torch.inf)).float()
+        return shift_offset(self.effective, target).float()
 
     def predict_logits(self, x: Tensor, batch: int = 512) -> Tensor:
         """``(N, C)`` logits of stored rows, on the CPU."""

@@ -24,7 +24,6 @@ from longtail.functional.weights import (
     effective_count,
     effective_number,
     inverse_frequency,
-    normalise,
 )
 
 __all__ = [
@@ -48,7 +47,6 @@ __all__ = [
     "mix_rows",
     "mixed_loss",
     "mixup_weight",
-    "normalise",
     "paco_loss",
     "permutation",
     "shuffled",

@@ -60,15 +60,9 @@ def paco_loss(
     parametric contrastive learning*, TPAMI 2023.
     """
     _check(center_logits, features, labels, log_prior, counts)
-    for name, value, low in (("alpha", alpha, True), ("gamma", gamma, True), ("beta", beta, False),
-                             ("temperature", temperature, False), ("supt", supt, False)):  # fmt: skip
-        if not math.isfinite(value) or value < 0 or (value == 0 and not low):
-            raise ConfigError(
-                f"{name} must be {'at least' if low else 'greater than'} 0, not {value}",
-                f"change {name}",
-            )
-    if reduction not in ("mean", "sum", "none"):
-        raise ConfigError(f"there is no reduction {reduction!r}", "choose mean, sum or none")
+    _check_numbers(
+        reduction, alpha=alpha, gamma=gamma, beta=beta, temperature=temperature, supt=supt
+    )
     if log_prior is None and counts is not None:
         n = as_counts(counts)
         log_prior = (n / n.sum()).log()
@@ -109,6 +103,18 @@ def _rows(
 
 def _wide(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _check_numbers(reduction: str, **numbers: float) -> None:
+    for name, value in numbers.items():
+        low = name in ("alpha", "gamma")
+        if not math.isfinite(value) or value < 0 or (value == 0 and not low):
+            raise ConfigError(
+                f"{name} must be {'at least' if low else 'greater than'} 0, not {value}",
+                f"change {name}",
+            )
+    if reduction not in ("mean", "sum", "none"):
+        raise ConfigError(f"there is no reduction {reduction!r}", "choose mean, sum or none")
 
 
 def _check(

@@ -10,16 +10,7 @@ from torch import Tensor
 
 from longtail.errors import ConfigError, DataError
 
-__all__ = ["as_counts", "effective_count", "effective_number", "inverse_frequency", "normalise"]
-
-
-def normalise(weights: Tensor) -> Tensor:
-    """``C w / sum w``: weights of mean one over the classes that have any.
-
-    Args:
-        weights: ``(C,)``, not negative; zeros stay zero and do not count into ``C``.
-    """
-    return weights * ((weights > 0).sum() / weights.sum())
+__all__ = ["as_counts", "effective_count", "effective_number", "inverse_frequency"]
 
 
 def inverse_frequency(counts: Sequence[float] | Tensor, power: float = 1.0) -> Tensor:
@@ -40,8 +31,8 @@ def inverse_frequency(counts: Sequence[float] | Tensor, power: float = 1.0) -> T
     n = as_counts(counts)
     log_weight = -power * n.clamp_min(torch.finfo(n.dtype).tiny).log()
     present = n > 0
-    top = torch.where(present, log_weight, -math.inf).max()
-    return normalise(torch.where(present, (log_weight - top).exp(), 0.0))
+    log_weight = torch.where(present, log_weight, -math.inf)
+    return (log_weight - log_weight.logsumexp(0)).exp() * present.sum()
 
 
 def effective_count(counts: Sequence[float] | Tensor, beta: float = 0.9999) -> Tensor:
@@ -71,7 +62,9 @@ def effective_number(counts: Sequence[float] | Tensor, beta: float = 0.9999) -> 
     See :func:`effective_count`. Shape ``(C,)`` float64.
     """
     effective = effective_count(counts, beta)
-    return normalise(torch.where(effective > 0, 1 / effective.clamp_min(1e-300), 0.0))
+    present = effective > 0
+    weight = torch.where(present, 1 / effective.clamp_min(1e-300), 0.0)
+    return weight * (present.sum() / weight.sum())
 
 
 def as_counts(counts: Sequence[float] | Tensor) -> Tensor:

@@ -13,7 +13,7 @@ def paco(
     epochs: float = 400,
     alpha: float = 0.01,
     beta: float = 1.0,
-    temperature: float = 0.05,
+    temperature: float = 0.2,
     queue: int = 1024,
     momentum: float = 0.999,
     width: int = 32,

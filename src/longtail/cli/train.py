@@ -1,0 +1,36 @@
+"""``longtail train DATA --recipe R``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longtail.cli.options import Data, RunFlags, slug, with_flags
+
+__all__ = ["train"]
+
+
+@with_flags(RunFlags)
+def train(
+    data: Data,
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="One of longtail list recipes.")
+    ] = "ce",
+    *,
+    flags: RunFlags,
+) -> None:
+    """Train one recipe on DATA, test it, and write a run folder with its report."""
+    from longtail.registry import get
+
+    name = get("recipes", recipe).name
+    output = flags.output or Path("runs") / f"{slug(data)}-{name}-seed{flags.seed}"
+    from longtail.engine.runner import fit
+    from longtail.reports.page import write_report
+    from longtail.cli.summary import run_summary
+
+    run = fit(flags.config(data, name, output=output))
+    page = write_report(output, output / "report.html")
+    print(run_summary(run.metrics))
+    print(f"run:    {output}\nreport: {page}")
