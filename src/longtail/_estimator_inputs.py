@@ -119,7 +119,7 @@ def _texts(X: Any) -> list[Any]:
     if isinstance(X, str):
         raise DataError("a single string is no list of texts", "give [text]")
     values = X if isinstance(X, list | tuple) else np.asarray(X, dtype=object)
-    if np.ndim(values) != 1 if isinstance(values, np.ndarray) else False:
+    if isinstance(values, np.ndarray) and values.ndim != 1:
         raise DataError(f"texts must be a list, not an array of shape {np.shape(values)}", "give (N,)")
     return [str(v) if isinstance(v, np.str_) else v for v in values]
 
@@ -172,6 +172,8 @@ def read_targets(
     name = type(estimator).__name__
     if y is None:
         raise DataError(f"{name} requires y to be passed, but the target y is None", "give y")
+    if unlabelled and isinstance(y, list | tuple):
+        y = np.array(y, dtype=object)  # -1 stays a number beside strings
     y = column_or_1d(_plain(y), warn=True)
     assert_all_finite(y, input_name="y", estimator_name=name)
     check_consistent_length(X, y)
@@ -199,14 +201,13 @@ def read_targets(
 
 
 def read_weights(
-    sample_weight: Any, class_weight: Any, y: Any, classes: NDArray[Any], ids: NDArray[np.int64]
+    sample_weight: Any, class_weight: Any, classes: NDArray[Any], ids: NDArray[np.int64]
 ) -> NDArray[np.float64] | None:
     """``(N,)`` sample weights times class weights, mean 1 over rows in use, or ``None``.
 
     Args:
         sample_weight: ``(N,)`` numbers of at least 0, one number for all, or ``None``.
         class_weight: ``None``, ``"balanced"`` or a mapping of labels to weights.
-        y: labels as given.
         classes: the sorted classes.
         ids: class id of each row, -1 for a row without label.
     """

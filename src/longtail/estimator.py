@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import sys
 import warnings
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -160,7 +161,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes, ids = inputs.read_targets(
             self, values, y, unlabelled="unlabelled" in record.needs
         )
-        weight = inputs.read_weights(sample_weight, self.class_weight, y, classes, ids)
+        weight = inputs.read_weights(sample_weight, self.class_weight, classes, ids)
         notes: list[str] = []
         data = self._dataset(values, classes, ids, weight, record, seed, notes)
         run = fit(self._config(record, seed), data)
@@ -169,6 +170,8 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._keep(run, notes)
         if self.class_weight == "balanced":
             self._warn_of_two_corrections(run)
+        if self.verbose:
+            print(*self.notes_, sep="\n", end="\n" if self.notes_ else "", file=sys.stderr)
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
