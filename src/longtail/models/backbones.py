@@ -154,40 +154,55 @@ class MLP(Backbone):
 
 
 class SmallCNN(Backbone):
-    """Three convolution blocks ``[3x3 Conv, BatchNorm, ReLU]`` for small images.
+    """Four convolution blocks ``[Conv, BatchNorm, ReLU]`` for small images.
 
-    Images of more than 16 pixels are halved by the first block too (as ``5x5`` with stride 2);
-    the last map, about 4 x 4, is averaged.
+    The map is halved until it is about 4 x 4 (images of more than 16 pixels: 5 x 5 with stride 2
+    first); the last block is 3 x 3 without padding, which keeps what stands where, and its
+    2 x 2 map is averaged. A 28 x 28 image costs
+    3.9 MFLOP forward.
 
     Args:
-        input_shape: ``(c, h, w)``.
+        input_shape: ``(c, h, w)``, at least 4 pixels high and wide.
         widths: channels of the blocks; the last one is ``D``.
 
     Shapes:
-        ``(B, c, h, w)`` to ``(B, D)``. Pieces ``stem``, ``layer1``, ``layer2``, ``pool``.
+        ``(B, c, h, w)`` to ``(B, D)``. Pieces ``stem``, ``layer1``, ``layer2``, ``layer3``,
+        ``pool``.
     """
 
-    last_block_cut = "layer1"
+    last_block_cut = "layer2"
     rank = 3
 
     def __init__(
-        self, input_shape: Sequence[int], *, widths: tuple[int, int, int] = (32, 64, 128)
+        self, input_shape: Sequence[int], *, widths: Sequence[int] = (32, 64, 64, 128)
     ) -> None:
         super().__init__(input_shape)
+        channels, *size = self.input_shape
+        if min(size) < 4 or len(widths) != 4 or min(widths) < 1:
+            raise ConfigError(
+                f"small_cnn needs images of 4 pixels or more and four widths, not {size} and "
+                f"{tuple(widths)}",
+                "enlarge the images, or give widths=(32, 64, 64, 128)",
+            )
         self.widths = tuple(widths)
-        a, b, c = self.widths
-        large = max(self.input_shape[1:]) > 16
+        a, b, c, d = self.widths
+        large = min(size) > 16
+        left = -(-min(size) // (8 if large else 2))  # pixels before the last block
         self.assemble(
-            c,
-            stem=_conv_block(self.input_shape[0], a, 5 if large else 3, 2 if large else 1),
+            d,
+            stem=_conv_block(channels, a, 5 if large else 3, 2 if large else 1),
             layer1=_conv_block(a, b, 3, 2),
             layer2=_conv_block(b, c, 3, 2 if large else 1),
+            layer3=_conv_block(c, d, 3, 1, padding=0 if left > 3 else 1),
             pool=GlobalPool(),
         )
 
 
-def _conv_block(inside: int, outside: int, size: int, stride: int) -> nn.Sequential:
-    conv = nn.Conv2d(inside, outside, size, stride, padding=size // 2, bias=False)
+def _conv_block(
+    inside: int, outside: int, size: int, stride: int, *, padding: int | None = None
+) -> nn.Sequential:
+    around = size // 2 if padding is None else padding
+    conv = nn.Conv2d(inside, outside, size, stride, padding=around, bias=False)
     return nn.Sequential(
         OrderedDict(conv=conv, norm=nn.BatchNorm2d(outside), act=nn.ReLU(inplace=True))
     )

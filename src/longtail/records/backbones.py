@@ -11,7 +11,7 @@ register(
     Record(
         "small_cnn",
         "backbone",
-        "three convolution blocks for small images (8 to 64 pixels), D = 128",
+        "four convolution blocks for small images (8 to 64 pixels), D = 128",
         "longtail.models.backbones:SmallCNN",
         family="convolution",
         modalities=("image",),
