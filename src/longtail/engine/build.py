@@ -50,7 +50,7 @@ def build_stage(state: RunState, stage: Stage, number: int, settings: Settings) 
     _check_scale(state, stage, loss)
     objective: Objective = instantiate("objectives", stage.objective)
     named = select_trainable(state.network, stage.trains)
-    rate = stage.lr * (settings.lr or _rate(state, settings))
+    rate = stage.lr * (settings.lr or _rate(state, settings)) * _alone(state, stage)
     spec = optimizer_spec(
         stage.optimizer, _defaults(state), lr=rate, weight_decay=state.recipe.weight_decay
     )
@@ -115,6 +115,13 @@ def _rate(state: RunState, settings: Settings) -> float:
     if defaults.get("optimizer", "sgd") != "sgd":
         return float(defaults.get("lr", 1e-3)) * state.recipe.lr / 0.1
     return state.recipe.lr * settings.batch_size / state.recipe.batch
+
+
+def _alone(state: RunState, stage: Stage) -> float:
+    """10 for a stage of AdamW that trains the head only: a few steps must carry a fresh head."""
+    head_only = all(p.strip().startswith("head") for p in stage.trains.split(","))
+    adaptive = stage.optimizer is None and _defaults(state).get("optimizer") == "adamw"
+    return 10.0 if head_only and adaptive else 1.0
 
 
 def _check_scale(state: RunState, stage: Stage, loss: Any) -> None:
@@ -199,8 +206,7 @@ def stage_prior(state: RunState, stage: Stage, built: BuiltStage) -> Tensor | No
     """The prior that the stage's raw softmax answers to; ``None`` when no formula gives it.
 
     ``prior ~ s_c w_c exp(-a_c)`` of sampler, class weights and additive offset at the stage's end;
-    a composition that corrects the prior twice is refused. Sample weights, which the user gave,
-    then count by their class means.
+    a composition that corrects the prior twice is refused.
     """
     natural = state.stats.prior
     loss = built.ctx.loss
@@ -212,25 +218,13 @@ def stage_prior(state: RunState, stage: Stage, built: BuiltStage) -> Tensor | No
     built.ctx.progress.set(0, 0)
     marginal = built.feed.main.sampler.class_marginal(1.0)
     data = built.ctx.stats.prior if len(built.ctx.data) else natural
-    prior = effective_prior(
+    return effective_prior(
         marginal,
         None if weight is None else weight.detach().cpu().double(),
         offset.detach().cpu().double(),
         natural=data,
         allow_double=state.recipe.allow_double,
     )
-    if built.ctx.data.weight is None:
-        return prior
-    prior = prior * _mean_weights(built.ctx.data, state.stats.num_classes)
-    return prior / prior.sum()
-
-
-def _mean_weights(rows: StageData, num_classes: int) -> Tensor:
-    """``(C,)`` mean sample weight of each class; 1 for a class without rows."""
-    assert rows.weight is not None
-    sums = torch.bincount(rows.labels.cpu(), rows.weight.cpu().double(), num_classes)
-    counts = rows.counts(num_classes)
-    return torch.where(counts > 0, sums / counts.clamp(min=1), 1.0)
 
 
 @contextlib.contextmanager
