@@ -15,7 +15,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, validate_data
 from torch import Tensor
 
-from longtail.data import Encoder, ResidentStore
+from longtail.data import Dataset, Encoder, ResidentStore, Split, tail_safe_split
+from longtail.data.assemble import default_augment, default_backbone
 from longtail.data.encode import fit_image_spec, fit_table_spec, fit_text_spec
 from longtail.data.images import pixels
 from longtail.data.raw import Table
@@ -27,12 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "encode_rows",
-    "fit_spec",
     "input_kind",
+    "make_dataset",
     "read_inputs",
     "read_targets",
     "read_weights",
-    "take",
 ]
 
 NUMBERS = "biufc"
@@ -120,7 +120,9 @@ def _texts(X: Any) -> list[Any]:
         raise DataError("a single string is no list of texts", "give [text]")
     values = X if isinstance(X, list | tuple) else np.asarray(X, dtype=object)
     if isinstance(values, np.ndarray) and values.ndim != 1:
-        raise DataError(f"texts must be a list, not an array of shape {np.shape(values)}", "give (N,)")
+        raise DataError(
+            f"texts must be a list, not an array of shape {np.shape(values)}", "give (N,)"
+        )
     return [str(v) if isinstance(v, np.str_) else v for v in values]
 
 
@@ -128,7 +130,7 @@ def _plain(X: Any) -> Any:
     return X.detach().cpu().numpy() if isinstance(X, Tensor) else X
 
 
-def take(values: Any, index: NDArray[np.int64]) -> Any:
+def _take(values: Any, index: NDArray[np.int64]) -> Any:
     """The samples at some positions."""
     if isinstance(values, Table):
         return values.take(index)
@@ -137,7 +139,7 @@ def take(values: Any, index: NDArray[np.int64]) -> Any:
     return [values[i] for i in index.tolist()]
 
 
-def fit_spec(values: Any, notes: list[str]) -> InputSpec:
+def _fit_spec(values: Any, notes: list[str]) -> InputSpec:
     """How inputs are encoded, by the training rows."""
     if isinstance(values, Table):
         return fit_table_spec(values, notes)
@@ -234,3 +236,87 @@ def read_weights(
         raise DataError("all sample weights are zero", "give at least one row a weight above zero")
     weight /= weight[(ids >= 0) & (weight > 0)].mean()
     return np.asarray(weight)
+
+
+def make_dataset(
+    values: Any,
+    classes: NDArray[Any],
+    ids: NDArray[np.int64],
+    weight: NDArray[np.float64] | None,
+    *,
+    share: float,
+    seed: int,
+    notes: list[str],
+) -> Dataset:
+    """Training rows (and validation rows, unlabelled rows) of what was read.
+
+    Args:
+        values: of :func:`read_inputs`.
+        classes: ``(C,)`` labels.
+        ids: ``(N,)`` class ids, -1 without label.
+        weight: ``(N,)`` or ``None``; rows of weight 0 are left out.
+        share: of the labelled rows for validation.
+        seed: of that cut.
+        notes: lines for the user are added here.
+    """
+    names = tuple(str(c) for c in classes.tolist())
+    cut = _cut_rows(names, ids, weight, share, seed, notes)
+    parts = {k: _take(values, at) for k, at in cut.items()}
+    spec = _fit_spec(parts["train"], notes)
+
+    def split(key: str) -> Split | None:
+        if key not in cut:
+            return None
+        at = cut[key]
+        rows = ResidentStore(encode_rows(spec, parts[key]))
+        chosen = None if weight is None else torch.from_numpy(weight[at].astype(np.float32))
+        return Split(rows, torch.from_numpy(ids[at]), [str(i) for i in at], chosen)
+
+    train = split("train")
+    assert train is not None
+    return Dataset(
+        name="arrays",
+        modality=spec.kind,
+        class_names=names,
+        input_spec=spec,
+        train=train,
+        validation=split("validation"),
+        unlabelled=split("unlabelled"),
+        default_backbone=default_backbone(spec.kind, spec.shape),
+        default_augment=default_augment(spec.kind, spec.shape),
+        notes=tuple(notes),
+    )
+
+
+def _cut_rows(
+    names: tuple[str, ...],
+    ids: NDArray[np.int64],
+    weight: NDArray[np.float64] | None,
+    share: float,
+    seed: int,
+    notes: list[str],
+) -> dict[str, NDArray[np.int64]]:
+    """Positions of each part's rows; rows of weight 0 belong to none."""
+    used = np.ones(len(ids), bool) if weight is None else weight > 0
+    rows = np.flatnonzero(used & (ids >= 0))
+    present = set(ids[rows].tolist())
+    if len(present) < 2:
+        raise DataError(
+            "only one class has rows of a weight above zero", "a classifier needs two classes"
+        )
+    absent = [name for i, name in enumerate(names) if i not in present]
+    if absent:
+        notes.append(
+            f"{len(absent)} classes have no row of a weight above zero and count as having "
+            f"one: {', '.join(absent[:8])}"
+        )
+    cut = tail_safe_split(
+        ids[rows], names, [str(i) for i in rows], seed=seed, test=False, validation=share
+    )
+    out = {k: rows[at] for k, at in cut.items() if len(at)}
+    hidden = np.flatnonzero(ids < 0)
+    if len(hidden):
+        out["unlabelled"] = hidden[used[hidden]]
+        if not len(out["unlabelled"]):
+            raise DataError("every unlabelled row has the weight 0", "give some a weight above 0")
+    return out

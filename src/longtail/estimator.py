@@ -19,12 +19,10 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from longtail import _estimator_inputs as inputs
-from longtail.data import Dataset, ResidentStore, Split, tail_safe_split
-from longtail.data.assemble import default_augment, default_backbone
 from longtail.engine.feed import to_float
 from longtail.engine.runner import Run, RunConfig, fit
 from longtail.engine.stage import Recipe
-from longtail.errors import ConfigError, DataError
+from longtail.errors import ConfigError
 from longtail.models import InputSpec
 from longtail.registry import PartSpec, Record, get
 
@@ -154,16 +152,17 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: the inputs, or a parameter, cannot be used; the message says why.
         """
         record, seed = self._check(), self._seed()
-        for name in ("n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)
+        for name in {"n_features_in_", "feature_names_in_"} & vars(self).keys():
+            delattr(self, name)
         kind = inputs.input_kind(X)
         values = inputs.read_inputs(self, X, kind, reset=True)
-        classes, ids = inputs.read_targets(
-            self, values, y, unlabelled="unlabelled" in record.needs
-        )
+        classes, ids = inputs.read_targets(self, values, y, unlabelled="unlabelled" in record.needs)
         weight = inputs.read_weights(sample_weight, self.class_weight, classes, ids)
         notes: list[str] = []
-        data = self._dataset(values, classes, ids, weight, record, seed, notes)
+        share = float(self.validation) or (0.1 if "validation" in record.needs else 0.0)
+        data = inputs.make_dataset(
+            values, classes, ids, weight, share=share, seed=seed, notes=notes
+        )
         run = fit(self._config(record, seed), data)
         self.classes_ = classes
         self._kind = kind
@@ -213,7 +212,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return int(np.random.default_rng().integers(2**31))
         if isinstance(state, np.random.RandomState):
             return int(state.randint(2**31 - 1))
-        if isinstance(state, Integral) and 0 <= state < 2**32:
+        if isinstance(state, Integral) and 0 <= int(state) < 2**32:
             return int(state)
         raise ConfigError(
             f"random_state={state!r} is no seed", "give a whole number from 0 to 4294967295"
@@ -237,62 +236,6 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             target_prior=self.target_prior,
             output=None,
             progress=bool(self.verbose),
-        )
-
-    def _dataset(
-        self,
-        values: Any,
-        classes: NDArray[Any],
-        ids: NDArray[np.int64],
-        weight: NDArray[np.float64] | None,
-        record: Record,
-        seed: int,
-        notes: list[str],
-    ) -> Dataset:
-        used = np.ones(len(ids), bool) if weight is None else weight > 0
-        rows = np.flatnonzero(used & (ids >= 0))
-        names = tuple(str(c) for c in classes.tolist())
-        present = np.unique(ids[rows])
-        if len(present) < 2:
-            raise DataError(
-                "only one class has rows of a weight above zero", "a classifier needs two classes"
-            )
-        absent = [n for i, n in enumerate(names) if i not in set(present.tolist())]
-        if absent:
-            notes.append(
-                f"{len(absent)} classes have no row of a weight above zero and are counted as "
-                f"having one: {', '.join(absent[:8])}"
-            )
-        share = float(self.validation) or (0.1 if "validation" in record.needs else 0.0)
-        cut = tail_safe_split(
-            ids[rows], names, [str(i) for i in rows], seed=seed, test=False, validation=share
-        )
-        cut = {k: rows[v] for k, v in cut.items() if len(v)}
-        hidden = np.flatnonzero(used & (ids < 0))
-        if len(hidden):
-            cut["unlabelled"] = hidden
-        elif "unlabelled" in record.needs:
-            raise DataError("every unlabelled row has the weight 0", "give some a weight above 0")
-        parts = {k: inputs.take(values, at) for k, at in cut.items()}
-        spec = inputs.fit_spec(parts["train"], notes)
-        splits = {}
-        for key, at in cut.items():
-            chosen = None if weight is None else torch.from_numpy(weight[at].astype(np.float32))
-            splits[key] = Split(
-                ResidentStore(inputs.encode_rows(spec, parts[key])),
-                torch.from_numpy(ids[at]),
-                [str(i) for i in at],
-                chosen,
-            )
-        return Dataset(
-            name="arrays",
-            modality=spec.kind,
-            class_names=names,
-            input_spec=spec,
-            default_backbone=default_backbone(spec.kind, spec.shape),
-            default_augment=default_augment(spec.kind, spec.shape),
-            notes=tuple(notes),
-            **splits,
         )
 
     def _keep(self, run: Run, notes: list[str]) -> None:
@@ -333,7 +276,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         double = self.input_spec_.kind == "table"
         found = []
         with torch.no_grad():
-            for chunk in rows.split(_CHUNK):
+            for chunk in torch.split(rows, _CHUNK):
                 x = to_float(chunk.to(device))
                 outputs = network(x.double() if double else x)
                 for adjuster in adjusters:
