@@ -129,7 +129,8 @@ class Average(nn.Module):
         """Take one step towards the current weights."""
         self.count += 1
         decay = torch.minimum(
-            torch.as_tensor(self.decay, device=self.count.device), (1 + self.count) / (10 + self.count)
+            torch.as_tensor(self.decay, device=self.count.device),
+            (1 + self.count) / (10 + self.count),
         )
         for mine, theirs in zip(self.model.parameters(), model.parameters(), strict=True):
             mine.lerp_(theirs.detach(), (1 - decay).to(mine.dtype))

@@ -28,7 +28,7 @@ from longtail.engine.overrides import resolve_recipe
 from longtail.engine.recorder import Recorder
 from longtail.engine.run import Run, load_run
 from longtail.engine.stage import Recipe, Stage
-from longtail.engine.state import RunState
+from longtail.engine.state import RunState, backbone_record
 from longtail.engine.train import Trainer
 from longtail.errors import ConfigError, DataError
 from longtail.models import build_network
@@ -92,7 +92,9 @@ def fit(config: RunConfig, dataset: Any = None) -> Run:
     folder = RunFolder(kept, write=place.ranks.first)
     if config.output is not None:
         identity = plan.identity(config, recipe, data)
-        there = place.ranks.broadcast(folder.open(identity, resume=config.resume) if place.ranks.first else None)
+        there = place.ranks.broadcast(
+            folder.open(identity, resume=config.resume) if place.ranks.first else None
+        )
         if there and (folder.path / "metrics.json").is_file():
             return load_run(folder.path, device=str(place.device))
     state = _state(config, recipe, data, plan, place)
@@ -128,7 +130,7 @@ class _Plan:
     @staticmethod
     def make(config: RunConfig, recipe: Recipe, data: Any) -> _Plan:
         backbone = config.backbone or data.default_backbone
-        record = registry.get("backbones", backbone)
+        record = backbone_record(backbone)
         rows = len(data.train.labels)
         if "unlabelled" in recipe.needs and data.unlabelled is not None:
             rows += len(data.unlabelled.labels)
@@ -137,7 +139,9 @@ class _Plan:
         epochs = config.epochs if config.epochs is not None else own
         for name, value in (("epochs", epochs), ("batch size", batch)):
             if value < 1:
-                raise ConfigError(f"{name} must be at least 1, not {value}", "give a positive number")
+                raise ConfigError(
+                    f"{name} must be at least 1, not {value}", "give a positive number"
+                )
         shares = allocate(epochs, [s.epochs for s in recipe.stages])
         pairs = zip(recipe.stages, shares, strict=True)
         stages = tuple(dataclasses.replace(s, epochs=e) for s, e in pairs)
@@ -195,7 +199,7 @@ def _check(config: RunConfig, recipe: Recipe, data: Any) -> None:
             f"recipe {recipe.name!r} needs unlabelled rows and the data have none",
             "hide the labels of a share with --labelled-share 0.2",
         )
-    backbone = registry.get("backbones", config.backbone or data.default_backbone)
+    backbone = backbone_record(config.backbone or data.default_backbone)
     if data.modality not in backbone.modalities:
         raise ConfigError(
             f"backbone {backbone.name!r} does not take {data.modality} data",
@@ -252,7 +256,9 @@ def _state(config: RunConfig, recipe: Recipe, data: Any, plan: _Plan, place: Lau
     return state
 
 
-def _info(config: RunConfig, recipe: Recipe, data: Any, plan: _Plan, state: RunState) -> dict[str, Any]:
+def _info(
+    config: RunConfig, recipe: Recipe, data: Any, plan: _Plan, state: RunState
+) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "identity": plan.identity(config, recipe, data),
@@ -311,13 +317,23 @@ def _trainer(
         recorder.begin(stage)
 
     trainer = Trainer(
-        state, folder, settings, observers=observers, seconds=config.checkpoint_seconds, prepare=prepare
+        state,
+        folder,
+        settings,
+        observers=observers,
+        seconds=config.checkpoint_seconds,
+        prepare=prepare,
     )
     return trainer, recorder
 
 
 def _finish(
-    config: RunConfig, data: Any, state: RunState, trainer: Trainer, info: dict[str, Any], place: Launch
+    config: RunConfig,
+    data: Any,
+    state: RunState,
+    trainer: Trainer,
+    info: dict[str, Any],
+    place: Launch,
 ) -> Run:
     """Fit the adjusters and put the run together."""
     recipe = state.recipe
@@ -363,10 +379,17 @@ def _val(split: Any) -> Any:
     return ((x, i) for x, i in zip(split.store.batches(index, 0), index, strict=True))
 
 
-def _metrics(run: Run, data: Any, state: RunState, cost: dict[str, Any], plan: _Plan) -> dict[str, Any]:
+def _metrics(
+    run: Run, data: Any, state: RunState, cost: dict[str, Any], plan: _Plan
+) -> dict[str, Any]:
     stats = state.stats
     groups, rule = stats.groups()
-    out: dict[str, Any] = {"recipe": state.recipe.name, "seed": state.seed, "test": None, "validation": None}
+    out: dict[str, Any] = {
+        "recipe": state.recipe.name,
+        "seed": state.seed,
+        "test": None,
+        "validation": None,
+    }
     for name, split in (("validation", data.validation), ("test", data.test)):
         if split is not None and len(split.labels):
             out[name], said = run.evaluate(split)
