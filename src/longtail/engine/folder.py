@@ -33,11 +33,12 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 
 
 class RunFolder:
-    """Reads and writes one run's folder."""
+    """Reads and writes one run's folder; without a path nothing is found and nothing written."""
 
-    def __init__(self, path: Path, *, write: bool = True) -> None:
-        self.path = Path(path)
-        self.write = write
+    def __init__(self, path: Path | None, *, write: bool = True) -> None:
+        self.path = Path() if path is None else Path(path)
+        self.kept = path is not None
+        self.write = write and self.kept
 
     def open(self, identity: Mapping[str, Any], *, resume: bool) -> bool:
         """Start the folder, or continue what is there; True when something is there.
@@ -71,6 +72,10 @@ class RunFolder:
         if self.write:
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         return False
+
+    def has(self, name: str) -> bool:
+        """True when that file is there."""
+        return self.kept and (self.path / name).is_file()
 
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the run."""
@@ -118,7 +123,7 @@ class RunFolder:
 
     def has_state(self, name: str) -> bool:
         """True when that checkpoint is there."""
-        return self.checkpoint(name).is_file()
+        return self.kept and self.checkpoint(name).is_file()
 
 
 def write_json(path: Path, value: Any) -> None:

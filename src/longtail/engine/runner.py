@@ -87,9 +87,8 @@ def fit(config: RunConfig, dataset: Any = None) -> Run:
     data = _load(config, recipe) if dataset is None else dataset
     _check(config, recipe, data)
     plan = _Plan.make(config, recipe, data)
-    folder = RunFolder(
-        Path(config.output or "."), write=config.output is not None and place.ranks.first
-    )
+    kept = None if config.output is None else Path(config.output)
+    folder = RunFolder(kept, write=place.ranks.first)
     if config.output is not None:
         identity = plan.identity(config, recipe, data)
         there = place.ranks.broadcast(

@@ -244,7 +244,7 @@ class Trainer:
 
     def _recover(self) -> int:
         """Read finished stages back; the number of the stage to go on with."""
-        if not (self.folder.path / "journal.json").is_file():
+        if not self.folder.has("journal.json"):
             return 0
         journal = self.folder.read("journal.json")
         state = self.state
