@@ -94,11 +94,11 @@ def fit(config: RunConfig, dataset: Any = None) -> Run:
         there = place.ranks.broadcast(
             folder.open(identity, resume=config.resume) if place.ranks.first else None
         )
-        if there and (folder.path / "metrics.json").is_file():
+        if there and folder.has("metrics.json"):
             return load_run(folder.path, device=str(place.device))
     state = _state(config, recipe, data, plan, place)
     info = _info(config, recipe, data, plan, state)
-    if config.output is not None and place.ranks.first and not (folder.path / "run.json").is_file():
+    if not folder.has("run.json"):
         folder.save("run.json", info)
     place.ranks.barrier()
     trainer, recorder = _trainer(config, data, plan, state, folder, place)
