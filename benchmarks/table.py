@@ -118,15 +118,37 @@ def one(name: str, recipe: str, seed: int, data_root: str) -> int:
     """Train one row in a process of its own; 1 when it failed."""
     folder = RUNS / name / f"{recipe}-seed{seed}"
     words = list(command(name, recipe, seed, data_root))
-    line = [sys.executable, "-m", "longtail", *words, "--device", "cpu", "--output", str(folder), "--resume"]
+    line = [
+        sys.executable,
+        "-m",
+        "longtail",
+        *words,
+        "--device",
+        "cpu",
+        "--output",
+        str(folder),
+        "--resume",
+    ]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     result = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True)
     if result.returncode:
         print(f"{name} {recipe} seed {seed} failed:\n{result.stderr.strip()[-600:]}")
         return 1
     metrics = json.loads((folder / "metrics.json").read_text())
-    kept = ("steps", "samples_seen", "seconds", "epochs", "batch_size", "parameters", "device", "versions")
-    test = {k: metrics["test"][k] for k in ("accuracy", "balanced_accuracy", "many", "medium", "few", "ece")}
+    kept = (
+        "steps",
+        "samples_seen",
+        "seconds",
+        "epochs",
+        "batch_size",
+        "parameters",
+        "device",
+        "versions",
+    )
+    test = {
+        k: metrics["test"][k]
+        for k in ("accuracy", "balanced_accuracy", "many", "medium", "few", "ece")
+    }
     row = {
         "recipe": recipe,
         "seed": seed,
@@ -139,7 +161,10 @@ def one(name: str, recipe: str, seed: int, data_root: str) -> int:
     RESULTS.mkdir(parents=True, exist_ok=True)
     with open(RESULTS / f"{name}.jsonl", "a") as file:
         file.write(json.dumps(row) + "\n")
-    print(f"{name} {recipe} seed {seed}: {100 * test['balanced_accuracy']:.2f} in {row['seconds']:.0f} s", flush=True)
+    print(
+        f"{name} {recipe} seed {seed}: {100 * test['balanced_accuracy']:.2f} in {row['seconds']:.0f} s",
+        flush=True,
+    )
     return 0
 
 

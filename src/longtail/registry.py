@@ -247,5 +247,3 @@ def create(kind: str, name: str, *, class_counts: Any = None, **hyperparameters:
     if class_counts is not None:
         hyperparameters["class_counts"] = class_counts
     return instantiate(kind, part(name, **hyperparameters))
-
-

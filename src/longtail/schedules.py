@@ -53,7 +53,9 @@ def steps(
 
 def _check(warmup: float) -> None:
     if not 0 <= warmup < 1:
-        raise ConfigError(f"warmup must lie in [0, 1), not {warmup}", "give a fraction of the stage")
+        raise ConfigError(
+            f"warmup must lie in [0, 1), not {warmup}", "give a fraction of the stage"
+        )
 
 
 def allocate(total: int, shares: Sequence[float]) -> list[int]:
@@ -62,7 +64,9 @@ def allocate(total: int, shares: Sequence[float]) -> list[int]:
     When there are fewer epochs than stages every stage gets one.
     """
     if any(s <= 0 for s in shares):
-        raise ConfigError(f"epoch shares must be positive, got {list(shares)}", "give each stage > 0")
+        raise ConfigError(
+            f"epoch shares must be positive, got {list(shares)}", "give each stage > 0"
+        )
     if total <= len(shares):
         return [1] * len(shares)
     exact = [total * s / sum(shares) for s in shares]

@@ -22,8 +22,8 @@ def audit(
     flags: DataFlags,
 ) -> None:
     """Look at DATA: its tail, its groups, what is broken and what cannot be evaluated."""
-    from longtail.data.audit import audit as look
     from longtail.cli.summary import audit_summary
+    from longtail.data.audit import audit as look
 
     found = look(
         data,

@@ -32,9 +32,9 @@ def evaluate(
     flags: DataFlags,
 ) -> None:
     """Measure a trained run on the test part of DATA, or on all of it where it has no parts."""
+    from longtail.cli.summary import metrics_table
     from longtail.engine.launch import launch
     from longtail.engine.run import load_run
-    from longtail.cli.summary import metrics_table
 
     model = load_run(run, device=str(launch(device).device))
     split = _own_test(model, flags) if data is None else _rows(model, data, flags)

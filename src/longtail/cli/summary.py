@@ -26,7 +26,9 @@ def metrics_table(metrics: dict[str, Any], class_names: Sequence[str]) -> str:
     never = metrics["never_predicted"]
     if never:
         more = "" if len(never) <= 8 else " ..."
-        lines.append(f"never predicted    {len(never)} of {len(class_names)}: {', '.join(never[:8])}{more}")
+        lines.append(
+            f"never predicted    {len(never)} of {len(class_names)}: {', '.join(never[:8])}{more}"
+        )
     return "\n".join(lines)
 
 
@@ -56,5 +58,7 @@ def _lines(value: dict[str, Any], depth: int) -> list[str]:
             shown = ", ".join(str(v) for v in item[:10]) + (" ..." if len(item) > 10 else "")
             out.append(f"{pad}{key}: {shown or 'none'}")
         else:
-            out.append(f"{pad}{key}: {item:.4f}" if isinstance(item, float) else f"{pad}{key}: {item}")
+            out.append(
+                f"{pad}{key}: {item:.4f}" if isinstance(item, float) else f"{pad}{key}: {item}"
+            )
     return out

@@ -26,9 +26,9 @@ def train(
 
     name = get("recipes", recipe).name
     output = flags.output or Path("runs") / f"{slug(data)}-{name}-seed{flags.seed}"
+    from longtail.cli.summary import run_summary
     from longtail.engine.runner import fit
     from longtail.reports.page import write_report
-    from longtail.cli.summary import run_summary
 
     run = fit(flags.config(data, name, output=output))
     page = write_report(output, output / "report.html")

@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from longtail import registry
 from longtail.engine.feed import Feed, StageData, StreamSource
 from longtail.engine.handover import stage_rows
 from longtail.engine.loop import BuiltStage
 from longtail.engine.optim import Average, build_optimizer, optimizer_spec, select_trainable
 from longtail.engine.stage import Stage
-from longtail.engine.state import RunState
+from longtail.engine.state import RunState, backbone_record
 from longtail.errors import ConfigError
 from longtail.objectives.base import Objective
 from longtail.posthoc.prior import effective_prior
@@ -106,7 +105,7 @@ def _stats(state: RunState, stage: Stage, data: StageData) -> ClassStats:
 
 
 def _defaults(state: RunState) -> dict[str, str]:
-    return dict(registry.get("backbones", state.backbone).details)
+    return dict(backbone_record(state.backbone).details)
 
 
 def _rate(state: RunState, settings: Settings) -> float:

@@ -196,7 +196,9 @@ class Feed:
         for name in sources:
             for v, view in enumerate(self._views(name)):
                 if view is not None and view.draws:
-                    tables[f"{name}/view{v}"] = self._table(epoch, f"{name}/view{v}", total, view.draws)
+                    tables[f"{name}/view{v}"] = self._table(
+                        epoch, f"{name}/view{v}", total, view.draws
+                    )
         for m, mixer in enumerate(self.mix):
             tables[f"mix{m}"] = self._table(epoch, f"mix{m}", total, mixer.draws)
         if self.draws:
@@ -219,13 +221,18 @@ class Feed:
         spans = [self._share(*plan.span(s)) for s in range(start, plan.steps)]
         loaded = {
             name: source.data.store.batches(
-                [source.data.index[plan.orders[name][a:b].to(source.data.index.device)] for a, b in spans],
+                [
+                    source.data.index[plan.orders[name][a:b].to(source.data.index.device)]
+                    for a, b in spans
+                ],
                 self.workers,
             )
             for name, source in {"": self.main, **self.streams}.items()
         }
         for step, (a, b) in enumerate(spans, start):
-            extra = {n: self._one(plan, n, s, next(loaded[n]), a, b) for n, s in self.streams.items()}
+            extra = {
+                n: self._one(plan, n, s, next(loaded[n]), a, b) for n, s in self.streams.items()
+            }
             batch = self._one(plan, "", self.main, next(loaded[""]), a, b)
             numbers = plan.step_table[step]
             batch = batch.with_(extra=extra, step_draws=numbers[: self.step_draws])
@@ -263,7 +270,9 @@ class Feed:
         for m, mixer in enumerate(self.mix):
             table = plan.tables[f"mix{m}"][a:b]
             mine, numbers = numbers[: mixer.step_draws], numbers[mixer.step_draws :]
-            micros = zip(batch.split(self.accumulate), table.tensor_split(self.accumulate), strict=True)
+            micros = zip(
+                batch.split(self.accumulate), table.tensor_split(self.accumulate), strict=True
+            )
             batch = _concat([mixer(micro, u, mine) for micro, u in micros])
         return batch
 

@@ -20,9 +20,15 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
     """Paths at which two plain values differ, with both values."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         keys = sorted(set(old) | set(new))
-        return [d for k in keys for d in differences(old.get(k), new.get(k), f"{path}.{k}".lstrip("."))]
+        return [
+            d for k in keys for d in differences(old.get(k), new.get(k), f"{path}.{k}".lstrip("."))
+        ]
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [d for i, (a, b) in enumerate(zip(old, new, strict=True)) for d in differences(a, b, f"{path}.{i}")]
+        return [
+            d
+            for i, (a, b) in enumerate(zip(old, new, strict=True))
+            for d in differences(a, b, f"{path}.{i}")
+        ]
     return [] if old == new else [f"{path}: {old!r} -> {new!r}"]
 
 
@@ -72,7 +78,8 @@ class RunFolder:
             return dict(json.loads((self.path / name).read_text("utf-8")))
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"{self.path / name} cannot be read: {error}", "is this the folder of a finished run?"
+                f"{self.path / name} cannot be read: {error}",
+                "is this the folder of a finished run?",
             ) from error
 
     def save(self, name: str, value: Mapping[str, Any]) -> None:
@@ -99,7 +106,9 @@ class RunFolder:
         """Path of a checkpoint."""
         return self.path / "checkpoints" / f"{name}.safetensors"
 
-    def save_state(self, name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    def save_state(
+        self, name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]
+    ) -> None:
         """Save tensors under ``checkpoints/``."""
         if self.write:
             save_tensors(self.checkpoint(name), tensors, about)

@@ -120,7 +120,9 @@ class PseudoLabels(Handover):
             weight,
             extra_rows=data.extra_rows - int(sure.sum()),
         )
-        state.notes.append(f"{int(sure.sum())} of {len(sure)} unlabelled rows joined with a pseudo-label")
+        state.notes.append(
+            f"{int(sure.sum())} of {len(sure)} unlabelled rows joined with a pseudo-label"
+        )
 
 
 class GrowTree(Handover):
@@ -135,7 +137,9 @@ class GrowTree(Handover):
 
     def __init__(self, groups: int | None = None) -> None:
         if groups is not None and groups < 2:
-            raise ConfigError(f"groups must be at least 2, not {groups}", "leave it out for sqrt(C)")
+            raise ConfigError(
+                f"groups must be at least 2, not {groups}", "leave it out for sqrt(C)"
+            )
         self.groups = groups
 
     def expand(self, state: RunState, stage: Stage) -> tuple[Stage, ...]:
@@ -204,7 +208,9 @@ def stage_rows(data: StageData, classes: Sequence[int]) -> StageData:
     return data.take(torch.nonzero(torch.isin(data.labels, wanted)).flatten())
 
 
-def hold_out_meta(data: StageData, per_class: int, seed: int) -> tuple[StageData, StageData, list[str]]:
+def hold_out_meta(
+    data: StageData, per_class: int, seed: int
+) -> tuple[StageData, StageData, list[str]]:
     """Cut a meta set from training before anything is counted.
 
     A class gives ``per_class`` rows, at most a fifth of its own and at least one of two or more; a

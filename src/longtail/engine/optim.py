@@ -19,7 +19,11 @@ OPTIMIZERS: dict[str, Any] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
 }
-_DEFAULTS: dict[str, dict[str, Any]] = {"sgd": {"momentum": 0.9, "nesterov": True}}
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "sgd": {"momentum": 0.9, "nesterov": True},
+    "adam": {"fused": True},
+    "adamw": {"fused": True},
+}
 
 
 def build_optimizer(
@@ -129,7 +133,8 @@ class Average(nn.Module):
         """Take one step towards the current weights."""
         self.count += 1
         decay = torch.minimum(
-            torch.as_tensor(self.decay, device=self.count.device), (1 + self.count) / (10 + self.count)
+            torch.as_tensor(self.decay, device=self.count.device),
+            (1 + self.count) / (10 + self.count),
         )
         for mine, theirs in zip(self.model.parameters(), model.parameters(), strict=True):
             mine.lerp_(theirs.detach(), (1 - decay).to(mine.dtype))

@@ -23,7 +23,9 @@ __all__ = ["apply", "parse_value", "resolve_recipe"]
 
 _STAGE_FIELDS = tuple(f.name for f in dataclasses.fields(Stage))
 _RECIPE_FIELDS = tuple(
-    f.name for f in dataclasses.fields(Recipe) if f.name not in ("stages", "name", "options", "needs")
+    f.name
+    for f in dataclasses.fields(Recipe)
+    if f.name not in ("stages", "name", "options", "needs")
 )
 
 
@@ -88,7 +90,9 @@ def apply(recipe: Recipe, path: str, value: Any, keywords: Sequence[str] = ()) -
     if head == "stages":
         return _stage_path(recipe, path, rest, value)
     if head in _RECIPE_FIELDS:
-        return dataclasses.replace(recipe, **{head: _changed(getattr(recipe, head), head, rest, value)})
+        return dataclasses.replace(
+            recipe, **{head: _changed(getattr(recipe, head), head, rest, value)}
+        )
     if head in _STAGE_FIELDS:
         stages = tuple(
             _stage(s, head, rest, value) if _trains_backbone(s) else s for s in recipe.stages
@@ -135,7 +139,9 @@ def _stage_path(recipe: Recipe, path: str, rest: str, value: Any) -> Recipe:
 
 
 def _stage(stage: Stage, field: str, option: str, value: Any) -> Stage:
-    return dataclasses.replace(stage, **{field: _changed(getattr(stage, field), field, option, value)})
+    return dataclasses.replace(
+        stage, **{field: _changed(getattr(stage, field), field, option, value)}
+    )
 
 
 _PART_FIELDS = (
@@ -148,13 +154,17 @@ _PART_LISTS = ("augment", "views", "before", "finish", "adjusters")
 def _changed(old: Any, field: str, option: str, value: Any) -> Any:
     if option:
         if not isinstance(old, PartSpec):
-            raise ConfigError(f"{field!r} has no options to set", f"write {field}=name(option=value)")
+            raise ConfigError(
+                f"{field!r} has no options to set", f"write {field}=name(option=value)"
+            )
         return old.replace(**{option: value})
     if field in _PART_FIELDS and isinstance(value, str):
         return part(value)
     if field in _PART_LISTS:
         items = value if isinstance(value, tuple) else (value,)
-        return tuple(part(v) if isinstance(v, str) else v for v in items if v is not None or field == "views")
+        return tuple(
+            part(v) if isinstance(v, str) else v for v in items if v is not None or field == "views"
+        )
     if isinstance(old, bool) != isinstance(value, bool) and old is not None:
         raise ConfigError(f"{field}={value!r} is of the wrong kind", f"give a value like {old!r}")
     if isinstance(old, int | float) and not isinstance(value, int | float):

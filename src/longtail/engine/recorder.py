@@ -60,7 +60,9 @@ class Recorder(Observer):
         if self.state.ranks.first:
             self.folder.log(line)
         if self.bar is not None:
-            self.bar.update(self.task, accuracy=_describe(line), completed=(epoch + 1) * stage.steps)
+            self.bar.update(
+                self.task, accuracy=_describe(line), completed=(epoch + 1) * stage.steps
+            )
 
     @torch.no_grad()
     def _validate(self) -> float | None:

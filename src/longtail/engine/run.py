@@ -39,7 +39,9 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Write ``predictions.npz``."""
-        np.savez_compressed(path, allow_pickle=False, **{**vars(self), "ids": np.array(self.ids, str)})
+        np.savez_compressed(
+            path, allow_pickle=False, **{**vars(self), "ids": np.array(self.ids, str)}
+        )
 
 
 @dataclass
@@ -78,7 +80,10 @@ class Run:
         """Counts of the training data used."""
         info = self.info
         return ClassStats(
-            info["counts"], info["class_names"], on_empty=info["on_empty"], benchmark=info["benchmark"]
+            info["counts"],
+            info["class_names"],
+            on_empty=info["on_empty"],
+            benchmark=info["benchmark"],
         )
 
     @torch.no_grad()
@@ -142,10 +147,14 @@ class Run:
         columns = [torch.cat(c).cpu().numpy() for c in zip(*rows, strict=True)]
         said = Predictions([str(i) for i in split.ids], *columns)
         result = counter.compute(stats)
-        result["intervals"] = intervals(said.target, said.prediction == said.target, stats, seed=seed)
+        result["intervals"] = intervals(
+            said.target, said.prediction == said.target, stats, seed=seed
+        )
         return result, said
 
-    def adapt(self, split: Any, augment: Any, *, seed: int = 0, validation: Any = None) -> list[str]:
+    def adapt(
+        self, split: Any, augment: Any, *, seed: int = 0, validation: Any = None
+    ) -> list[str]:
         """Weigh the experts by how stable they are on unlabelled rows (explicit, never default).
 
         Reference: Zhang et al., NeurIPS 2022.
@@ -197,9 +206,15 @@ class Run:
         for number, adjuster in enumerate(self.adjusters):
             parts[f"adjuster:{number}"] = adjuster.state_dict()
         effective = None if self.effective is None else [float(v) for v in self.effective]
-        target = self.target_prior if isinstance(self.target_prior, str) else list(self.target_prior)
+        target = (
+            self.target_prior if isinstance(self.target_prior, str) else list(self.target_prior)
+        )
         self.info = {**self.info, "effective_prior": effective, "target_prior": target}
-        save_tensors(folder.path / "model.safetensors", join_state(**parts), {"recipe": self.info["recipe"]["name"]})
+        save_tensors(
+            folder.path / "model.safetensors",
+            join_state(**parts),
+            {"recipe": self.info["recipe"]["name"]},
+        )
         folder.save("run.json", self.info)
 
 

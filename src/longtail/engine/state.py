@@ -14,9 +14,21 @@ from longtail.engine.ranks import Ranks
 from longtail.engine.stage import Recipe, Stage
 from longtail.errors import ConfigError
 from longtail.models import build_network
+from longtail.registry import Record, get
 from longtail.types import ClassStats, Outputs
 
-__all__ = ["RunState"]
+__all__ = ["RunState", "backbone_record"]
+
+
+def backbone_record(name: str) -> Record:
+    """What is known of a backbone; ``timm:NAME`` is any image model of the package timm."""
+    if name.startswith("timm:"):
+        details = {"optimizer": "sgd", "lr": "0.1"}
+        target = "longtail.models.foreign:TimmBackbone"
+        return Record(
+            name, "backbones", "a model of timm", target, modalities=("image",), details=details
+        )
+    return get("backbones", name)
 
 
 @dataclass

@@ -39,7 +39,9 @@ class Saver(Observer):
     With several ranks it saves at the end of an epoch only, when the first rank says so.
     """
 
-    def __init__(self, state: RunState, folder: RunFolder, seconds: float, share: float = 0.02) -> None:
+    def __init__(
+        self, state: RunState, folder: RunFolder, seconds: float, share: float = 0.02
+    ) -> None:
         self.state, self.folder, self.seconds, self.share = state, folder, seconds, share
         self.began = self.last = time.monotonic()
         self.spent = 0.0
@@ -211,7 +213,9 @@ class Trainer:
         if built.average is not None:
             state.network.load_state_dict(built.average.model.state_dict())
         self._count(built)
-        state.ends[stage.name] = {k: v.detach().clone() for k, v in state.network.state_dict().items()}
+        state.ends[stage.name] = {
+            k: v.detach().clone() for k, v in state.network.state_dict().items()
+        }
         state.datas[stage.name] = state.data
         if state.ranks.first:
             about = {
@@ -221,7 +225,9 @@ class Trainer:
                 "samples": self.samples,
                 "prior": to_list(self.prior),
             }
-            self.folder.save_state(f"end-{number}", join_state(network=state.ends[stage.name]), about)
+            self.folder.save_state(
+                f"end-{number}", join_state(network=state.ends[stage.name]), about
+            )
             self._journal(number + 1)
         state.ranks.barrier()
 
@@ -255,7 +261,9 @@ class Trainer:
                 )
             state.ends[stage.name] = split_state(tensors)["network"]
             start, start_about = self.folder.load_state(f"start-{number}")
-            state.datas[stage.name] = self._data(split_state(start).get("data"), start_about["extra_rows"])
+            state.datas[stage.name] = self._data(
+                split_state(start).get("data"), start_about["extra_rows"]
+            )
             self.steps, self.samples = about["steps"], about["samples"]
             prior = about["prior"]
             self.prior = None if prior is None else torch.tensor(prior, dtype=torch.float64)

@@ -87,10 +87,13 @@ class MetaWeightNet(Objective):
         logits = functional_call(model, {**fixed, **buffers}, (batch.views[0],)).logits
         losses = F.cross_entropy(logits.float(), batch.target, reduction="none")
         virtual = (self._weights(losses) * losses).sum() / len(batch)
-        grads = torch.autograd.grad(virtual, list(moved.values()), create_graph=True, allow_unused=True)
+        grads = torch.autograd.grad(
+            virtual, list(moved.values()), create_graph=True, allow_unused=True
+        )
         rate = ctx.optimizers["model"].param_groups[0]["lr"]
         ahead = {
-            k: p if g is None else p - rate * g for (k, p), g in zip(moved.items(), grads, strict=True)
+            k: p if g is None else p - rate * g
+            for (k, p), g in zip(moved.items(), grads, strict=True)
         }
         meta_logits = functional_call(model, {**fixed, **ahead, **buffers}, (meta.views[0],)).logits
         return F.cross_entropy(meta_logits.float(), meta.target)

@@ -52,7 +52,9 @@ class PaCo(Objective):
 
     def setup(self, ctx: Context) -> None:
         if ctx.model.projector is None:
-            raise ConfigError("paco needs a projector", "set projector=mlp_projector(out_features=32)")
+            raise ConfigError(
+                "paco needs a projector", "set projector=mlp_projector(out_features=32)"
+            )
         self.twin = Twin(ctx.model)
         width = ctx.model.projector.out_features
         self.queue = Queue(min(self.size, len(ctx.data)), width)

@@ -13,7 +13,6 @@ from longtail.recipes import (
     transfer,
 )
 
-
 __all__ = [
     "augmentation",
     "baseline",

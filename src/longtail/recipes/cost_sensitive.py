@@ -38,14 +38,20 @@ def cb(epochs: float = 200, beta: float = 0.9999) -> Recipe:
     return Recipe(stages=(Stage(epochs, loss=loss),))
 
 
-@recipe(family="cost_sensitive", tier="seed", reference="Lin et al., ICCV 2017", aliases=("cb_focal",))
+@recipe(
+    family="cost_sensitive", tier="seed", reference="Lin et al., ICCV 2017", aliases=("cb_focal",)
+)
 def focal(epochs: float = 200, gamma: float = 2.0, beta: float | None = None) -> Recipe:
     """Focal loss ``-(1 - p_y)^gamma log p_y``; with ``beta`` also class-balanced weights."""
-    options = {} if beta is None else {"weight": part("effective_number", beta=beta), "reduction": _MEAN}
+    options = (
+        {} if beta is None else {"weight": part("effective_number", beta=beta), "reduction": _MEAN}
+    )
     return Recipe(stages=(Stage(epochs, loss=part("focal", gamma=gamma, **options)),))
 
 
-@recipe(family="cost_sensitive", tier="seed", reference="Cao et al., NeurIPS 2019", aliases=("drs",))
+@recipe(
+    family="cost_sensitive", tier="seed", reference="Cao et al., NeurIPS 2019", aliases=("drs",)
+)
 def drw(epochs: float = 200, beta: float = 0.9999, defer_until: float = 0.8) -> Recipe:
     """Deferred re-weighting: plain cross-entropy, class-balanced weights for the last epochs."""
     loss = part("cross_entropy", weight=_deferred(beta, defer_until), reduction=_MEAN)

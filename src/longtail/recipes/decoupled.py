@@ -8,7 +8,9 @@ from longtail.registry import part
 __all__ = ["crt"]
 
 
-@recipe(family="decoupled", tier="seed", reference="Kang et al., ICLR 2020", aliases=("decouple_crt",))
+@recipe(
+    family="decoupled", tier="seed", reference="Kang et al., ICLR 2020", aliases=("decouple_crt",)
+)
 def crt(epochs: float = 90, retrain: float = 10, per_class: int = 4, bn: str = "eval") -> Recipe:
     """Classifier re-training: learn features plainly, then a fresh head on balanced classes.
 

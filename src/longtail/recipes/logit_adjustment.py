@@ -9,7 +9,10 @@ __all__ = ["balanced_softmax", "la", "la_posthoc"]
 
 
 @recipe(
-    family="logit_adjustment", tier="seed", reference="Menon et al., ICLR 2021", aliases=("la_loss",)
+    family="logit_adjustment",
+    tier="seed",
+    reference="Menon et al., ICLR 2021",
+    aliases=("la_loss",),
 )
 def la(epochs: float = 200, tau: float = 1.0) -> Recipe:
     """Logit-adjusted training loss: cross-entropy on ``z + tau log pi``.

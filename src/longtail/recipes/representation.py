@@ -8,7 +8,13 @@ from longtail.registry import part
 __all__ = ["hfl", "paco"]
 
 
-@recipe(family="representation", tier="seed", reference="Cui et al., ICCV 2021", modalities=("image",), needs=("views",))
+@recipe(
+    family="representation",
+    tier="seed",
+    reference="Cui et al., ICCV 2021",
+    modalities=("image",),
+    needs=("views",),
+)
 def paco(
     epochs: float = 400,
     alpha: float = 0.01,

@@ -27,9 +27,7 @@ def rus(epochs: float = 200) -> Recipe:
     return Recipe(stages=(Stage(epochs, sampler=part("rus")),))
 
 
-@recipe(
-    family="resampling", tier="seed", reference="Kang et al., ICLR 2020", aliases=("sample_q",)
-)
+@recipe(family="resampling", tier="seed", reference="Kang et al., ICLR 2020", aliases=("sample_q",))
 def class_balanced(epochs: float = 200, q: float = 0.0) -> Recipe:
     """Class-balanced sampling: ``P(class c) ~ n_c^q``, then a row of the class.
 
