@@ -48,9 +48,11 @@ def finite_loss_and_gradient(record: Record) -> None:
     z, y = logits_and_labels()
     z.requires_grad_()
     value = _value(build(record, class_counts=COUNTS), z, y)
-    assert value.shape == () and torch.isfinite(value)
+    assert value.shape == ()
+    assert torch.isfinite(value)
     (grad,) = torch.autograd.grad(value, z)
-    assert torch.isfinite(grad).all() and bool(grad.abs().sum() > 0)
+    assert torch.isfinite(grad).all()
+    assert bool(grad.abs().sum() > 0)
 
 
 @check("losses")
@@ -61,7 +63,10 @@ def order_of_the_batch(record: Record) -> None:
     for reduction in ("mean", "none"):
         loss = build(record, class_counts=COUNTS, reduction=reduction)
         features = _features(len(z))
-        one, other = loss(z, y, features=features), loss(z[order], y[order], features=features[order])
+        one, other = (
+            loss(z, y, features=features),
+            loss(z[order], y[order], features=features[order]),
+        )
         close(other, one if reduction == "mean" else one[order], what=reduction)
 
 
@@ -84,7 +89,8 @@ def class_with_one_sample(record: Record) -> None:
     z.requires_grad_()
     value = _value(build(record, class_counts=(1_000_000, 1, 50)), z, y)
     (grad,) = torch.autograd.grad(value, z)
-    assert torch.isfinite(value) and torch.isfinite(grad).all()
+    assert torch.isfinite(value)
+    assert torch.isfinite(grad).all()
 
 
 @check("losses")
@@ -101,7 +107,8 @@ def class_without_samples(record: Record) -> None:
     ignoring = build(record, class_counts=ClassStats(counts, on_empty="ignore"))
     value = _value(ignoring, z, y[seen])
     (grad,) = torch.autograd.grad(value, z)
-    assert torch.isfinite(value) and torch.isfinite(grad).all()
+    assert torch.isfinite(value)
+    assert torch.isfinite(grad).all()
 
 
 @check("losses")
@@ -125,7 +132,9 @@ def uniform_counts_are_cross_entropy(record: Record) -> None:
 def is_not_cross_entropy(record: Record) -> None:
     """A loss that does not say it reduces to cross-entropy is another loss."""
     z, y = logits_and_labels()
-    assert abs(float(_value(build(record, class_counts=COUNTS), z, y) - F.cross_entropy(z, y))) > 1e-4
+    assert (
+        abs(float(_value(build(record, class_counts=COUNTS), z, y) - F.cross_entropy(z, y))) > 1e-4
+    )
 
 
 @check("losses")
