@@ -87,10 +87,6 @@ class RunFolder:
             self.sweep()
         return False
 
-    def has(self, name: str) -> bool:
-        """True when that file is there."""
-        return self.kept and (self.path / name).is_file()
-
     def sweep(self) -> None:
         """Remove what writes that were cut short have left."""
         if self.write:
