@@ -19,7 +19,7 @@ from longtail.engine.checkpoint import (
 )
 from longtail.errors import CheckpointError, ConfigError
 
-__all__ = ["RunFolder", "differences"]
+__all__ = ["RunFolder", "differences", "to_list", "write_json"]
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
@@ -39,10 +39,9 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 
 
 class RunFolder:
-    """Reads and writes one run's folder."""
+    """Reads and writes one run's folder; without a path nothing is found and nothing written."""
 
     def __init__(self, path: Path | None, *, write: bool = True) -> None:
-        """A folder at ``path``; ``None`` keeps nothing, and nothing is found in it."""
         self.path = Path(path or ".")
         self.kept = path is not None
         self.write = write and self.kept
@@ -107,8 +106,7 @@ class RunFolder:
     def save(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON file whole or not at all."""
         if self.write:
-            text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-            write_atomic(self.path / name, text.encode("utf-8"))
+            write_json(self.path / name, value)
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Append a line to ``metrics.jsonl``."""
@@ -151,6 +149,12 @@ class RunFolder:
     def has_state(self, name: str) -> bool:
         """True when that checkpoint is there."""
         return self.kept and self.checkpoint(name).is_file()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all; NaN is refused."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, text.encode("utf-8"))
 
 
 def _foreign(path: Path) -> bool:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from longtail.errors import ConfigError
 from longtail.functional.contrastive import paco_loss
 from longtail.models import Queue, Twin
-from longtail.objectives.base import Objective
+from longtail.objectives.base import Objective, row_mean
 from longtail.types import Batch, Context, Terms
 
 __all__ = ["PaCo"]
@@ -73,7 +73,7 @@ class PaCo(Objective):
         anchors = F.normalize(outputs.projection.float(), dim=1)
         bank = torch.cat([anchors, keys, self.queue.keys.to(anchors.dtype)])
         labels = torch.cat([batch.target, batch.target, self.queue.labels])
-        total = paco_loss(
+        losses = paco_loss(
             outputs.logits.float(),
             bank,
             labels,
@@ -81,7 +81,9 @@ class PaCo(Objective):
             alpha=self.alpha,
             beta=self.beta,
             temperature=self.temperature,
+            reduction="none",
         )
+        total = row_mean(losses, batch)
 
         def commit() -> None:
             gathered = ctx.ranks.gather_rows(keys), ctx.ranks.gather_rows(batch.target)
