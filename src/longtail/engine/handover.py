@@ -196,7 +196,6 @@ class AssembleTree(Handover):
         nodes = {tuple(s.classes): s.name for s in state.stages if s.classes}
         leaves = [state.end_of(nodes[tuple(g)]) if len(g) > 1 else None for g in groups]
         state.network = state.place(TreeNetwork(root, leaves, groups, state.stats.num_classes))
-        state.structure["kind"] = "tree"
         state.structure["leaves"] = [leaf is not None for leaf in leaves]
 
 

@@ -19,7 +19,11 @@ OPTIMIZERS: dict[str, Any] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
 }
-_DEFAULTS: dict[str, dict[str, Any]] = {"sgd": {"momentum": 0.9, "nesterov": True}}
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "sgd": {"momentum": 0.9, "nesterov": True},
+    "adam": {"fused": True},
+    "adamw": {"fused": True},
+}
 
 
 def build_optimizer(

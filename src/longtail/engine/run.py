@@ -269,7 +269,7 @@ def load_run(folder: Path | str, *, device: str = "cpu") -> Run:
 
 def _assemble(structure: dict[str, Any], network: Any, classes: int) -> Any:
     """The final network: the recipe's own, or a tree of such networks."""
-    if structure.get("kind") != "tree":
+    if "leaves" not in structure:
         return network()
     leaves = [network() if has else None for has in structure["leaves"]]
     return TreeNetwork(network(), leaves, structure["groups"], classes)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 import longtail
 from longtail import registry
@@ -20,7 +19,8 @@ from longtail.data import load
 from longtail.engine.build import Settings
 from longtail.engine.checkpoint import SCHEMA
 from longtail.engine.feed import JoinedStore, StageData
-from longtail.engine.folder import RunFolder
+from longtail.engine.finish import finish, measure
+from longtail.engine.folder import RunFolder, write_json
 from longtail.engine.handover import hold_out_meta
 from longtail.engine.launch import Launch, launch
 from longtail.engine.loop import BuiltStage, Observer
@@ -29,13 +29,12 @@ from longtail.engine.recorder import Recorder
 from longtail.engine.run import Run, load_run
 from longtail.engine.stage import Recipe, Stage
 from longtail.engine.state import RunState, backbone_record
+from longtail.engine.thumbnails import worst_examples
 from longtail.engine.train import Trainer
 from longtail.errors import ConfigError, DataError
 from longtail.models import build_network
-from longtail.posthoc.base import FitData
-from longtail.registry import instantiate
 from longtail.schedules import allocate
-from longtail.types import ClassStats, Outputs
+from longtail.types import ClassStats
 
 __all__ = ["Run", "RunConfig", "fit", "load_run"]
 
@@ -95,26 +94,36 @@ def fit(config: RunConfig, dataset: Any = None) -> Run:
         there = place.ranks.broadcast(
             folder.open(identity, resume=config.resume) if place.ranks.first else None
         )
-        if there and (folder.path / "metrics.json").is_file():
+        if there and folder.has("metrics.json"):
             return load_run(folder.path, device=str(place.device))
     state = _state(config, recipe, data, plan, place)
     info = _info(config, recipe, data, plan, state)
-    if config.output is not None and place.ranks.first and not (folder.path / "run.json").is_file():
+    if not folder.has("run.json"):
         folder.save("run.json", info)
     place.ranks.barrier()
     trainer, recorder = _trainer(config, data, plan, state, folder, place)
     trainer.run()
-    run = _finish(config, data, state, trainer, info, place)
+    run = finish(data, state, trainer, info, target_prior=config.target_prior)
     cost = {"steps": trainer.steps, "samples_seen": trainer.samples}
-    run.metrics = _metrics(run, data, state, {**cost, "seconds": recorder.seconds(began)}, plan)
+    run.metrics = measure(
+        run, data, state, {**cost, "seconds": recorder.seconds(began)}, versions()
+    )
     if config.output is not None and place.ranks.first:
-        run.folder = folder.path
-        run.save(folder)
-        if data.test is not None:
-            run.last_predictions.save(folder.path / "predictions.npz")
-        folder.save("metrics.json", run.metrics)
+        _write(run, data, folder)
     place.ranks.barrier()
     return run
+
+
+def _write(run: Run, data: Any, folder: RunFolder) -> None:
+    """Leave the run's files; ``metrics.json`` comes last and says that it is whole."""
+    run.folder = folder.path
+    run.save(folder)
+    if run.last_predictions is not None:
+        run.last_predictions.save(folder.path / "predictions.npz")
+        if data.modality == "image":
+            examples = worst_examples(data.test, run.last_predictions, run.class_names)
+            write_json(folder.path / "thumbnails.json", examples)
+    folder.save("metrics.json", run.metrics)
 
 
 @dataclass(frozen=True)
@@ -204,6 +213,11 @@ def _check(config: RunConfig, recipe: Recipe, data: Any) -> None:
         raise ConfigError(
             f"backbone {backbone.name!r} does not take {data.modality} data",
             f"use {data.default_backbone!r}, or see longtail list backbones",
+        )
+    if recipe.prior != "composed" and str(config.target_prior) != "as_trained":
+        raise ConfigError(
+            f"the prior that recipe {recipe.name!r} answers to is not known",
+            "keep --target-prior as_trained",
         )
     second = any(_second_order(s) for s in recipe.stages)
     if config.compile and second:
@@ -325,97 +339,3 @@ def _trainer(
         prepare=prepare,
     )
     return trainer, recorder
-
-
-def _finish(
-    config: RunConfig,
-    data: Any,
-    state: RunState,
-    trainer: Trainer,
-    info: dict[str, Any],
-    place: Launch,
-) -> Run:
-    """Fit the adjusters and put the run together."""
-    recipe = state.recipe
-    effective = trainer.prior if recipe.prior == "composed" else None
-    info = {**info, "structure": state.structure}
-    run = Run(info, state.network.eval(), [], effective, place.device)
-    for spec in recipe.adjusters:
-        adjuster = instantiate("adjusters", spec)
-        adjuster.fit(_fit_data(run, data, state))
-        run.adjusters.append(adjuster.to(place.device))
-        state.notes += adjuster.notes()
-        if run.effective is not None:
-            run.effective = adjuster.effective_prior(run.effective)
-    run.effective = state.data.reweighed(run.effective)  # weights of the user, corrected by no part
-    run.target_prior = config.target_prior
-    run.prior_shift()  # an unusable target prior is refused before anything is reported
-    return run
-
-
-def _fit_data(run: Run, data: Any, state: RunState) -> FitData:
-    head = state.network.head
-    outputs, target = None, None
-    if data.validation is not None and len(data.validation.labels):
-        parts = [run.outputs(x) for x, _ in _val(data.validation)]
-        outputs = Outputs(
-            torch.cat([o.logits for o in parts]).cpu(), torch.cat([o.features for o in parts]).cpu()
-        )
-        target = data.validation.labels.cpu()
-    weight = getattr(head, "weight", None)
-    bias = getattr(head, "bias", None)
-    return FitData(
-        outputs=outputs,
-        target=target,
-        stats=state.stats,
-        head_weight=None if weight is None else weight.detach().cpu(),
-        head_bias=None if bias is None else bias.detach().cpu(),
-        prior=run.effective,
-    )
-
-
-def _val(split: Any) -> Any:
-    index = list(torch.arange(len(split.labels)).split(512))
-    return ((x, i) for x, i in zip(split.store.batches(index, 0), index, strict=True))
-
-
-def _metrics(
-    run: Run, data: Any, state: RunState, cost: dict[str, Any], plan: _Plan
-) -> dict[str, Any]:
-    stats = state.stats
-    groups, rule = stats.groups()
-    out: dict[str, Any] = {
-        "recipe": state.recipe.name,
-        "seed": state.seed,
-        "test": None,
-        "validation": None,
-    }
-    for name, split in (("validation", data.validation), ("test", data.test)):
-        if split is not None and len(split.labels):
-            out[name], said = run.evaluate(split)
-            if name == "test":
-                run.last_predictions = said
-                out["latency_ms"] = run.latency(split)
-    parameters = sum(p.numel() for p in run.network.parameters())
-    effective: Tensor | None = run.effective
-    return {
-        **out,
-        **cost,
-        "epochs": plan.epochs,
-        "batch_size": plan.batch_size,
-        "parameters": parameters,
-        "groups": {"rule": rule, **{k: v.tolist() for k, v in groups.items()}},
-        "device": str(state.device),
-        "versions": versions(),
-        "data": {
-            "name": data.name,
-            "fingerprint": data.fingerprint,
-            "counts": [int(v) for v in stats.raw],
-            "class_names": list(data.class_names),
-            "not_evaluable": list(data.not_evaluable),
-        },
-        "effective_prior": None if effective is None else [float(v) for v in effective],
-        "target_prior": str(run.target_prior),
-        "adjusters": [a.describe() for a in run.adjusters],
-        "notes": list(dict.fromkeys(state.notes)),
-    }

@@ -118,7 +118,10 @@ class Few(Metric):
 
 
 class ECE(Metric):
-    """Expected calibration error of the top label, right-closed bins of equal width."""
+    """Expected calibration error of the top label, right-closed bins of equal width.
+
+    Reference: Guo et al., ICML 2017.
+    """
 
     key = "ece"
 
@@ -130,7 +133,10 @@ class NLL(Metric):
 
 
 class Brier(Metric):
-    """Mean squared error of the probabilities, summed over classes (0 to 2)."""
+    """Mean squared error of the probabilities, summed over classes (0 to 2).
+
+    Reference: Brier, Monthly Weather Review 1950.
+    """
 
     key = "brier"
 

@@ -18,10 +18,13 @@ def import_timm() -> Any:
     try:
         import timm
     except Exception as error:  # a torchvision that does not fit its torch raises RuntimeError
+        missing = isinstance(error, ImportError)
         raise MissingExtraError(
             f"backbones 'timm:...' need the package timm, which cannot be imported: "
             f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            "install it: pip install 'longtail[timm]' -c constraints.txt",
+            "install it: pip install 'longtail[timm]' -c constraints.txt"
+            if missing
+            else "install the torchvision that was built for this torch (CPU or CUDA), or leave timm out",
         ) from error
     return timm
 

@@ -15,8 +15,8 @@ __all__ = ["ManifoldMixup"]
 class ManifoldMixup(Objective):
     """``h <- lam h + (1 - lam) h[r]`` at one cut, the targets mixed alike.
 
-    ``lam ~ Beta(alpha, alpha)`` a step; the cut is drawn each step from the input and the
-    network's cuts, or is the one named (``"pool"`` mixes the features before the head).
+    ``lam ~ Beta(alpha, alpha)`` a step; the cut is drawn each step from the network's cuts
+    and, for images, the input, or is the one named (``"pool"`` mixes the features before the head).
 
     Args:
         alpha: of the Beta distribution; 0 mixes nothing.
@@ -43,7 +43,7 @@ class ManifoldMixup(Objective):
         assert batch.step_draws is not None
         lam = float(mixup_weight(batch.step_draws[0], self.alpha))
         partner = torch.argsort(batch.draws[:, 0], stable=True)
-        cut = self._cut(ctx, float(batch.step_draws[1]))
+        cut = self._cut(ctx, batch.views[0].ndim == 4, float(batch.step_draws[1]))
         h = batch.views[0] if cut is None else ctx.model.forward_to(batch.views[0], cut)
         h = mix_rows(h, partner, lam)
         outputs = ctx.model(h) if cut is None else ctx.model.forward_from(h, cut)
@@ -51,8 +51,8 @@ class ManifoldMixup(Objective):
         mixed = [(batch.target, share), (batch.target[partner], 1 - share)]
         return supervised_terms(ctx, outputs, batch.with_(mixed=mixed))
 
-    def _cut(self, ctx: Context, u: float) -> str | None:
+    def _cut(self, ctx: Context, images: bool, u: float) -> str | None:
         if self.cut != "random":
             return self.cut
-        choices = [None, *ctx.model.cuts]
+        choices = [*([None] if images else []), *ctx.model.cuts]
         return choices[min(int(u * len(choices)), len(choices) - 1)]

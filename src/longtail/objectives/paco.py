@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch.nn import functional as F
 
@@ -56,6 +58,7 @@ class PaCo(Objective):
                 "paco needs a projector", "set projector=mlp_projector(out_features=32)"
             )
         self.twin = Twin(ctx.model)
+        self.follow = functools.partial(self.twin.update, ctx.model, self.momentum)
         width = ctx.model.projector.out_features
         self.queue = Queue(min(self.size, len(ctx.data)), width)
         self.register_buffer("log_prior", ctx.stats.log_prior.float())
@@ -86,6 +89,6 @@ class PaCo(Objective):
             gathered = ctx.ranks.gather_rows(keys), ctx.ranks.gather_rows(batch.target)
             self.queue.push(*gathered)
 
-        pushes = (commit, lambda: self.twin.update(ctx.model, self.momentum))
+        pushes = (commit, self.follow)
         weight = torch.as_tensor(float(len(batch)), device=total.device)
         return Terms(total, weight, {}, pushes, outputs.logits.detach(), batch.target)

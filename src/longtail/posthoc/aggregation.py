@@ -108,27 +108,44 @@ def aggregate(
             f"adaptation cannot run with epochs={epochs}, batch_size={batch_size}, lr={lr}",
             "give positive numbers",
         )
-    raw = torch.full((len(v1),), 1 / len(v1), dtype=torch.float64, requires_grad=True)
-    velocity = torch.zeros_like(raw)
-    stopped = f"after {epochs} epochs"
-    for epoch in range(epochs):
-        order = torch.from_numpy(_generator(seed, 1, epoch).permutation(v1.shape[1]))
-        for first in range(0, len(order), batch_size):
-            rows = order[first : first + batch_size]
-            loss = -stability(raw, v1[:, rows].double(), v2[:, rows].double())
-            (slope,) = torch.autograd.grad(loss, [raw])
-            with torch.no_grad():  # SGD with Nesterov's momentum
-                slope = slope + weight_decay * raw
-                velocity = momentum * velocity + slope
-                raw -= lr * (slope + momentum * velocity)
-        if bool(((raw.detach().softmax(0) * 100).round() / 100 < LOWEST).any()):
-            stopped = f"a weight fell under {LOWEST} in epoch {epoch + 1} of {epochs}"
-            break
-    learned = raw.detach().softmax(0)
+    pace = _Pace(epochs, batch_size, lr, momentum, weight_decay)
+    learned, stopped = _learn(v1, v2, seed, pace)
     if validation is None:
         note = "no validation data: the learned weights were not checked against uniform ones"
         return Aggregation(learned, stopped, (note,), False, learned)
     return _guard(learned, stopped, (v1, v2), validation, seed, effective_prior, reference_prior)
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """Settings of the climb."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    momentum: float
+    weight_decay: float
+
+
+def _learn(v1: Tensor, v2: Tensor, seed: int, pace: _Pace) -> tuple[Tensor, str]:
+    """``(E,)`` weights after climbing the stability, and why the climb ended."""
+    raw = torch.full((len(v1),), 1 / len(v1), dtype=torch.float64, requires_grad=True)
+    velocity = torch.zeros_like(raw)
+    stopped = f"after {pace.epochs} epochs"
+    for epoch in range(pace.epochs):
+        order = torch.from_numpy(_generator(seed, 1, epoch).permutation(v1.shape[1]))
+        for first in range(0, len(order), pace.batch_size):
+            rows = order[first : first + pace.batch_size]
+            loss = -stability(raw, v1[:, rows].double(), v2[:, rows].double())
+            (slope,) = torch.autograd.grad(loss, [raw])
+            with torch.no_grad():  # SGD with Nesterov's momentum
+                slope = slope + pace.weight_decay * raw
+                velocity = pace.momentum * velocity + slope
+                raw -= pace.lr * (slope + pace.momentum * velocity)
+        if bool(((raw.detach().softmax(0) * 100).round() / 100 < LOWEST).any()):
+            stopped = f"a weight fell under {LOWEST} in epoch {epoch + 1} of {pace.epochs}"
+            break
+    return raw.detach().softmax(0), stopped
 
 
 def _checked(view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:

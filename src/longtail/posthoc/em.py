@@ -58,13 +58,7 @@ def estimate_prior(
 
     Reference: Saerens, Latinne and Decaestecker, Neural Computation 2002.
     """
-    p = p.detach().cpu().double()
-    if p.ndim != 2 or not len(p) or not torch.isfinite(p).all():
-        raise DataError(
-            f"probabilities of shape {tuple(p.shape)} cannot be used", "give finite rows (U, C)"
-        )
-    if ((p.sum(1) - 1).abs() > 1e-4).any() or (p < 0).any():
-        raise DataError("the rows do not sum to 1", "give probabilities, not logits")
+    p = _checked(p)
     u, c = p.shape
     start = source if reference is None else reference
     for name, value in (("source", source), ("reference", start)):
@@ -91,3 +85,14 @@ def estimate_prior(
         if moved < tolerance:
             return PriorEstimate(q, True, step)
     return PriorEstimate(q, False, max_steps)
+
+
+def _checked(p: Tensor) -> Tensor:
+    p = p.detach().cpu().double()
+    if p.ndim != 2 or not len(p) or not torch.isfinite(p).all():
+        raise DataError(
+            f"probabilities of shape {tuple(p.shape)} cannot be used", "give finite rows (U, C)"
+        )
+    if ((p.sum(1) - 1).abs() > 1e-4).any() or (p < 0).any():
+        raise DataError("the rows do not sum to 1", "give probabilities, not logits")
+    return p

@@ -12,7 +12,7 @@ __all__ = ["manifold_mixup", "mixup"]
     family="augmentation",
     tier="seed",
     reference="Zhang et al., ICLR 2018",
-    modalities=("image", "table"),
+    modalities=("image",),
 )
 def mixup(epochs: float = 200, alpha: float = 1.0) -> Recipe:
     """Mixup: train on ``lam x + (1 - lam) x'`` with both labels, ``lam ~ Beta(alpha, alpha)``."""
@@ -23,7 +23,6 @@ def mixup(epochs: float = 200, alpha: float = 1.0) -> Recipe:
     family="augmentation",
     tier="core",
     reference="Verma et al., ICML 2019",
-    modalities=("image", "table"),
     needs=("cuts",),
 )
 def manifold_mixup(epochs: float = 200, alpha: float = 1.0, cut: str = "random") -> Recipe:

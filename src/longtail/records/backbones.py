@@ -84,4 +84,15 @@ register(
         tags=("large",),
         details=_SGD,
     ),
+    Record(
+        "timm",
+        "backbone",
+        "a model of the package timm, asked for as timm:NAME (extra timm; no cuts)",
+        "longtail.models.foreign:TimmBackbone",
+        family="foreign",
+        modalities=("image",),
+        case={"input_shape": (3, 32, 32), "model": "resnet10t"},
+        tags=("extra",),
+        details=_SGD,
+    ),
 )

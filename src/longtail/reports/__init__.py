@@ -7,7 +7,7 @@ from longtail.reports.card import card_text, write_card
 from longtail.reports.compare import Comparison, Difference, Standing, compare_runs
 from longtail.reports.page import write_report
 from longtail.reports.runs import Predictions, RunFiles, read_run
-from longtail.reports.text import comparison_text, difference_text, leaderboard_text
+from longtail.reports.text import comparison_text, difference_text, leaderboard, leaderboard_text
 
 __all__ = [
     "Comparison",
@@ -19,6 +19,7 @@ __all__ = [
     "compare_runs",
     "comparison_text",
     "difference_text",
+    "leaderboard",
     "leaderboard_text",
     "read_run",
     "write_card",

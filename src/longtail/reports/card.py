@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from longtail.metrics import gini, mdd
-from longtail.reports.page_run import MEASURES, cost_facts, data_facts, prior, versions_of
+from longtail.reports.page_run import (
+    MEASURES,
+    adjusters,
+    cost_facts,
+    data_facts,
+    prior,
+    versions_of,
+)
 from longtail.reports.runs import GROUPS, RunFiles, read_run
 from longtail.reports.tables import pairs_table, worst_table
 from longtail.reports.words import DASH, decimal, integer, interval, percent, readable
@@ -87,7 +94,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _use(run: RunFiles) -> list[tuple[str, Any]]:
     kind = (run.run.get("inputs") or {}).get("kind")
-    what = f"classify {kind or 'inputs'} into {integer(run.num_classes)} classes"
+    inputs = {"image": "images", "text": "texts", "table": "table rows"}.get(str(kind), "inputs")
+    what = f"classify {inputs} into {integer(run.num_classes)} classes"
     return [
         ("Intended use", f"{what} of the kind that the training data hold"),
         ("Out of scope", "other classes, other kinds of input, and class shares far from the "
@@ -101,7 +109,6 @@ def _shape(run: RunFiles) -> list[tuple[str, Any]]:
     return [
         ("Gini index of the class counts", decimal(gini(counts)) if known else None),
         ("Audit", run.metrics.get("audit")),
-        ("Classes that cannot be judged", run.metrics.get("not_evaluable")),
     ]
 
 
@@ -204,6 +211,7 @@ def _decision(run: RunFiles) -> list[tuple[str, Any]]:
     m = run.metrics
     return [
         ("Rule", m.get("decision") or "the class with the largest probability"),
+        ("Fitted after training", adjusters(run)),
         ("Rejection rate by group", m.get("rejection")),
         ("Coverage", m.get("coverage")),
         ("Drift settings", m.get("drift")),

@@ -8,16 +8,18 @@ Shape legend: ``C`` classes, ``N`` test rows, ``S`` seeds.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from longtail.errors import DataError, UnknownNameError
+from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.metrics import Scores, compare_all, intervals
-from longtail.reports.runs import GROUPS, RunFiles
+from longtail.reports.runs import GROUPS, RunFiles, read_run
+from longtail.reports.words import clean
 from longtail.types import ClassStats
 
 __all__ = ["PAIRED", "Comparison", "Difference", "Standing", "compare_runs"]
@@ -26,6 +28,7 @@ PAIRED = ("balanced_accuracy", "few", "accuracy")
 AVERAGED = (
     "accuracy", "balanced_accuracy", *GROUPS, "ece", "nll", "brier", "never_predicted",
 )  # fmt: skip
+MAX_SETTINGS = 3  #: shown behind a name where runs of one recipe differ
 COSTS = ("parameters", "seconds", "steps", "samples_seen", "epochs", "batch_size")
 
 
@@ -34,7 +37,7 @@ class Standing:
     """One recipe: the means over its seeds.
 
     Attributes:
-        recipe: name (with settings changed by hand).
+        recipe: name, with the settings in which runs of one recipe differ.
         runs: its runs, one a seed.
         mean: measure -> mean over seeds, ``None`` where not measured.
         deviation: measure -> standard deviation over seeds, ``None`` with one seed.
@@ -116,22 +119,42 @@ class Comparison:
         """Part of the data that was measured."""
         return self.first.part
 
+    def to_data(self) -> dict[str, Any]:
+        """Plain dictionary for JSON: baseline, standings, differences and notes."""
+        standings = [
+            {"recipe": s.recipe, "seeds": [run.seed for run in s.runs], "mean": s.mean,
+             "deviation": s.deviation, "interval": s.interval, "cost": s.cost}
+            for s in self.standings
+        ]  # fmt: skip
+        rows = {metric: [asdict(d) for d in found] for metric, found in self.differences.items()}
+        out: dict[str, Any] = clean(
+            {"baseline": self.baseline, "standings": standings, "differences": rows,
+             "notes": self.notes}
+        )  # fmt: skip
+        return out
 
-def compare_runs(runs: Sequence[RunFiles], *, baseline: str | None = None) -> Comparison:
+
+def compare_runs(
+    folders: Sequence[RunFiles | Path | str], *, baseline: str | None = None
+) -> Comparison:
     """Gather runs by recipe and compare every recipe with the baseline.
 
     Args:
-        runs: recipes x seeds, of the same data.
+        folders: recipes x seeds, of the same data: run folders, or what was read from them.
         baseline: a recipe; default ``ce`` if present, else the first.
 
     Raises:
+        ConfigError: no folder given.
         DataError: runs with different classes or test rows.
         UnknownNameError: no such baseline.
     """
+    runs = [f if isinstance(f, RunFiles) else read_run(f) for f in folders]
+    if not runs:
+        raise ConfigError("there is no run to compare", "give at least one run folder")
     _same_classes(runs)
     by_recipe: dict[str, list[RunFiles]] = {}
-    for run in runs:
-        by_recipe.setdefault(run.recipe, []).append(run)
+    for name, run in zip(labels(runs), runs, strict=True):
+        by_recipe.setdefault(name, []).append(run)
     if baseline is None:
         baseline = "ce" if "ce" in by_recipe else next(iter(by_recipe))
     if baseline not in by_recipe:
@@ -145,6 +168,42 @@ def compare_runs(runs: Sequence[RunFiles], *, baseline: str | None = None) -> Co
     differences = _differences(scores, stats, baseline)
     notes = _notes(by_recipe, scores, baseline)
     return Comparison(tuple(standings), baseline, differences, tuple(notes))
+
+
+def labels(runs: Sequence[RunFiles]) -> list[str]:
+    """Name of each run's recipe, with the settings in which runs of one recipe differ.
+
+    ``la`` twice with other ``tau`` becomes ``la (tau=1.0)`` and ``la (tau=2.0)``.
+    """
+    settings = [_settings(run) for run in runs]
+    out = []
+    for run, own in zip(runs, settings, strict=True):
+        same = [s for r, s in zip(runs, settings, strict=True) if r.recipe == run.recipe]
+        keys = sorted({k for s in same for k in s if any(s[k] != o.get(k) for o in same)})
+        named = [k for k in keys if k.startswith("recipe.options.")] or keys
+        words = [f"{k.rsplit('.', 1)[-1]}={own.get(k)}" for k in named[:MAX_SETTINGS]]
+        out.append(f"{run.recipe} ({', '.join(words)})" if words else run.recipe)
+    return out
+
+
+def _settings(run: RunFiles) -> dict[str, Any]:
+    """What makes the run this run, flat, without the seed and the data."""
+    source = dict(run.run.get("identity") or {"recipe": run.run.get("recipe") or {}})
+    for name in ("seed", "data"):
+        source.pop(name, None)
+    return dict(_flat(source, ""))
+
+
+def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    pairs: Any = ()
+    if isinstance(value, Mapping):
+        pairs = value.items()
+    elif isinstance(value, list):
+        pairs = enumerate(value)
+    else:
+        yield path, value
+    for key, inner in pairs:
+        yield from _flat(inner, f"{path}.{key}" if path else str(key))
 
 
 def _rank(standing: Standing) -> tuple[float, str]:

@@ -20,7 +20,7 @@ from longtail.metrics import reliability, wilson
 from longtail.reports.runs import RunFiles
 from longtail.reports.words import decimal, integer, percent
 
-__all__ = ["Figure", "label", "run_figures", "windowed_mean"]
+__all__ = ["Figure", "epochs_axis", "label", "run_figures", "windowed_mean"]
 
 ACCENT, INK, QUIET, LINE = "var(--accent)", "var(--ink)", "var(--quiet)", "var(--bar)"
 BARS_UP_TO = 120  #: classes drawn as bars; above, as one filled line
@@ -72,6 +72,12 @@ def _measured(values: Sequence[Any]) -> bool:
     return any(isinstance(v, int | float) and np.isfinite(v) for v in values)
 
 
+def epochs_axis(epochs: int) -> dict[str, Any]:
+    """An axis of whole epochs."""
+    few = {"dtick": 1} if epochs <= 10 else {}
+    return {"title": {"text": "epoch"}, "tickformat": "d", **few}
+
+
 def _ends(values: Sequence[Any], show: Any) -> str:
     known = [v for v in values if isinstance(v, int | float) and np.isfinite(v)]
     return f"from {show(known[0])} to {show(known[-1])}" if known else "not measured"
@@ -108,7 +114,7 @@ def _trace(
 
 
 KNOWN = {
-    "stage", "epoch", "loss", "lr", "train_balanced_accuracy", "validation_balanced_accuracy",
+    "stage", "stage_number", "epoch", "loss", "lr", "train_balanced_accuracy", "validation_balanced_accuracy",
     "seconds", "step", "steps", "samples_seen", "train_accuracy", "validation_accuracy",
 }  # fmt: skip
 
@@ -117,7 +123,7 @@ def _curves(run: RunFiles) -> list[Figure]:
     if not run.epochs:
         return []
     x = list(range(1, len(run.epochs) + 1))
-    axis = {"title": {"text": "epoch"}, "rangemode": "tozero"}
+    axis = epochs_axis(len(x))
     stages = _stages(run)
     out = []
     loss = _series(run, "loss")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtail.reports.compare import Comparison, Difference, Standing
-from longtail.reports.figures import ACCENT, LINE, QUIET, Figure, label, windowed_mean
+from longtail.reports.figures import ACCENT, LINE, QUIET, Figure, epochs_axis, label, windowed_mean
 from longtail.reports.words import integer, interval, percent, points
 
 __all__ = ["comparison_figures"]
@@ -26,6 +26,10 @@ def comparison_figures(found: Comparison) -> dict[str, Figure]:
     """Every chart that the folders allow, by id."""
     made = [_forest(found), *_curves(found), _recalls(found)]
     return {figure.id: figure for figure in made if figure is not None}
+
+
+def _recipes(count: int) -> str:
+    return "1 recipe" if count == 1 else f"{count} recipes"
 
 
 def _style(place: int) -> dict[str, Any]:
@@ -57,14 +61,16 @@ def _forest(found: Comparison) -> Figure | None:
     data = [_whiskers(rows, name, colour, clear) for name, colour, clear in kinds]
     layout = {
         "xaxis": {"title": {"text": f"points above {label(found.baseline, 20)}"},
-                  "zeroline": True, "zerolinecolor": "var(--ink)", "zerolinewidth": 1},
+                  "rangemode": "tozero"},
+        "shapes": [{"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1,
+                    "line": {"color": "var(--ink)", "width": 1}}],
         "yaxis": {"tickvals": list(range(len(rows))), "showgrid": False,
                   "ticktext": [label(d.recipe, 20) for d in rows],
                   "range": [-0.6, len(rows) - 0.4]},
     }  # fmt: skip
     best = rows[-1]
     alt = (
-        f"Differences of {len(rows)} recipes from {found.baseline} with 95 % intervals; the "
+        f"Differences of {_recipes(len(rows))} from {found.baseline} with 95 % intervals; the "
         f"largest is {best.recipe} with {points(best.delta)} points ({interval(best.interval, signed=True)})."
     )
     note = "Filled: better or worse after Holm's correction; open: within noise or cannot tell."
@@ -115,10 +121,10 @@ def _curves(found: Comparison) -> list[Figure]:
             continue
         data = [_line(found, s, list(range(1, len(y) + 1)), y) for s, y in curves]
         layout = {
-            "xaxis": {"title": {"text": "epoch"}, "rangemode": "tozero"},
+            "xaxis": epochs_axis(max(len(y) for _, y in curves)),
             "yaxis": {"title": {"text": axis}, "tickformat": form, "rangemode": "tozero"},
         }
-        alt = f"{title} by epoch of {len(curves)} recipes, means over seeds."
+        alt = f"{title} by epoch of {_recipes(len(curves))}, means over seeds."
         note = "Losses of different recipes have different scales." if key == "loss" else ""
         out.append(Figure(name, title, alt, data, layout, _tall(340, len(curves)), note))
     return out
@@ -126,7 +132,7 @@ def _curves(found: Comparison) -> list[Figure]:
 
 def _tall(height: int, entries: int) -> int:
     """Room for a legend of several rows above the plot."""
-    return height + 14 * min(entries, 40)
+    return height + 14 * min(entries, 16)
 
 
 def _recalls(found: Comparison) -> Figure | None:

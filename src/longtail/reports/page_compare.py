@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from longtail.reports.compare import Comparison, Difference, Standing, compare_runs
+from longtail.reports.compare import Comparison, Difference, Standing, compare_runs, labels
 from longtail.reports.figures_compare import comparison_figures
 from longtail.reports.page_run import data_facts, versions_of
 from longtail.reports.runs import GROUPS, RunFiles
@@ -38,7 +38,7 @@ SECTIONS = (
 )  # fmt: skip
 VERDICTS = (
     ("better, worse", "Holm-adjusted p under 0.05 and more than half a point apart."),
-    ("within noise", "This test set shows no difference between the two."),
+    ("within noise", "No difference is shown, or one of half a point at most."),
     ("cannot tell", "The test set is too small: it could only show more than 5 points."),
 )
 CURVES = ("validation-curves", "train-curves", "loss-curves")
@@ -115,7 +115,8 @@ def leaderboard_table(found: Comparison) -> Table:
     columns = [Column("recipe", False), *(Column(name) for name in names)]
     rows = [Row(_leader_cells(s), "base" if s.recipe == found.baseline else "")
             for s in found.standings]  # fmt: skip
-    return Table(f"Leaderboard; the baseline {found.baseline} is shaded", columns, rows)
+    caption = f"Leaderboard; the baseline {found.baseline} is shaded"
+    return Table(caption, columns, rows, "whole")
 
 
 def _leader_cells(s: Standing) -> list[str]:
@@ -172,9 +173,9 @@ def _runs_table(runs: Sequence[RunFiles]) -> Table:
     columns = [Column("folder", False), Column("recipe", False), Column("seed"),
                Column("data fingerprint", False), Column("device", False)]  # fmt: skip
     rows = [
-        Row([run.folder.name, run.recipe, readable(run.seed),
-             readable(run.data.get("fingerprint")), readable(run.metrics.get("device"))])
-        for run in runs
+        Row([run.folder.name, name, readable(run.seed),
+             readable(run.data.get("fingerprint"))[:12], readable(run.metrics.get("device"))])
+        for name, run in zip(labels(runs), runs, strict=True)
     ]  # fmt: skip
     return Table("Runs that this page was made from", columns, rows)
 

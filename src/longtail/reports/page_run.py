@@ -179,6 +179,7 @@ def data_facts(run: RunFiles) -> list[tuple[str, str]]:
         ("Largest and smallest class",
          f"{integer(filled.max())} and {integer(filled.min())}" if len(filled) else "-"),
         ("Imbalance factor", factor + (f" (without {empty} empty classes)" if empty else "")),
+        ("Too small to be judged", readable(run.data.get("not_evaluable") or "no class")),
         ("Shot groups", readable((run.metrics.get("groups") or {}).get("rule"))),
     ]  # fmt: skip
 
@@ -198,8 +199,19 @@ def _conditions(run: RunFiles) -> list[tuple[str, str]]:
         ("Device", readable(m.get("device"))),
         ("Prior the model answers to", prior(m.get("effective_prior"))),
         ("Target prior", prior(m.get("target_prior"))),
+        ("Fitted after training", adjusters(run)),
         *((name, readable(value)) for name, value in versions_of(run).items()),
     ]
+
+
+def adjusters(run: RunFiles) -> str:
+    """What was fitted after training and travels with the model; its short values only."""
+    said = []
+    for about in run.metrics.get("adjusters") or ():
+        short = {k: v for k, v in about.items() if not isinstance(v, list | Mapping)}
+        name = str(short.pop("name", ""))
+        said.append(f"{name} ({readable(short)})" if short else name)
+    return "; ".join(said) or "nothing"
 
 
 def prior(value: Any) -> str:

@@ -71,14 +71,9 @@ class RunFiles:
 
     @property
     def recipe(self) -> str:
-        """Name of the recipe, followed by the settings that were changed by hand."""
+        """Name of the recipe."""
         value = self.metrics.get("recipe", "unnamed")
-        name = str(value.get("name", "unnamed") if isinstance(value, Mapping) else value)
-        config = self.run.get("config") or self.run.get("identity") or {}
-        changed = config.get("set") or ()
-        pairs = changed.items() if isinstance(changed, Mapping) else ()
-        words = [f"{k}={v}" for k, v in pairs] or [str(v) for v in changed]
-        return f"{name} ({', '.join(words)})" if words else name
+        return str(value.get("name", "unnamed") if isinstance(value, Mapping) else value)
 
     @property
     def seed(self) -> Any:

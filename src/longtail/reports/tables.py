@@ -50,12 +50,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a caption for readers and screen readers."""
+    """A table with a caption; one of kind ``whole`` is never cut to a box that scrolls down."""
 
     caption: str
     columns: Sequence[Column]
     rows: Sequence[Row]
-    kind: str = "plain"
+    kind: str = ""
 
 
 def _columns(text: Iterable[str], numbers: Iterable[str]) -> list[Column]:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from longtail.reports.compare import Comparison, compare_runs
 from longtail.reports.page_compare import difference_table, leaderboard_table
-from longtail.reports.runs import read_run
 from longtail.reports.tables import Table
 
-__all__ = ["comparison_text", "difference_text", "leaderboard_text"]
+__all__ = ["compare_runs", "comparison_text", "difference_text", "leaderboard", "leaderboard_text"]
 
 MARKS = {"base": "dim", "better": "bold green", "worse": "bold red", "faint": "dim"}
 #: columns that a narrow terminal leaves out, the first ones first; the page shows them all
@@ -44,22 +40,26 @@ def difference_text(
     return _rich(difference_table(found, metric), width)
 
 
-def comparison_text(
-    folders: Sequence[Path | str], *, baseline: str | None = None, width: int | None = None
-) -> RenderableType:
-    """Leaderboard, differences in balanced accuracy, and notes, ready for ``console.print``.
-
-    Args:
-        folders: run folders, recipes x seeds.
-        baseline: as in :func:`~longtail.reports.page.write_report`.
-        width: columns of the terminal.
-    """
-    found = compare_runs([read_run(folder) for folder in folders], baseline=baseline)
+def comparison_text(found: Comparison, *, width: int | None = None) -> RenderableType:
+    """Leaderboard, differences in balanced accuracy, and notes, ready for ``console.print``."""
     parts: list[RenderableType] = [leaderboard_text(found, width=width)]
     if "balanced_accuracy" in found.differences:
         parts.append(difference_text(found, width=width))
     parts += [Text(f"note: {note}") for note in found.notes]
     return Group(*parts)
+
+
+def leaderboard(found: Comparison, *, width: int | None = None) -> str:
+    """The same as plain text, for ``print``.
+
+    Args:
+        found: of :func:`~longtail.reports.compare.compare_runs`.
+        width: columns (default: those of the terminal).
+    """
+    console = Console(width=width, no_color=True, highlight=False)
+    with console.capture() as captured:
+        console.print(comparison_text(found, width=console.width))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def _rich(table: Table, width: int | None) -> RichTable:

@@ -78,6 +78,7 @@
         note.textContent = "This browser has no WebGL: single classes are left out, the lines are means.";
       }
     }
+    if (narrow.matches) spec.data = spec.data.filter((t) => t.visible !== "legendonly");
     named(spec);
     node.dataset.drawn = "1";
     return window.Plotly.react(node, spec.data, layout(spec.layout, style), {
@@ -116,7 +117,7 @@
   columns.forEach((column, i) => {
     const th = document.createElement("th"), button = document.createElement("button");
     th.scope = "col";
-    const w = i === 0 ? (narrow.matches ? 150 : 240) : Math.max(88, 36 + 8.5 * column.name.length);
+    const w = i === 0 ? (narrow.matches ? 172 : 240) : Math.max(88, 36 + 8.5 * column.name.length);
     th.style.width = w + "px";
     width += w;
     if (column.kind !== "text") th.className = "num";

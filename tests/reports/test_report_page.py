@@ -8,8 +8,8 @@ import re
 from importlib import resources
 
 import pytest
-from conftest import EVIL  # type: ignore[import-not-found]
-from html_reader import Page  # type: ignore[import-not-found]
+from tests.reports.report_folders import EVIL
+from tests.reports.report_html import Page
 
 from longtail.errors import ConfigError
 from longtail.reports import write_report

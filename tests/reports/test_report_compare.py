@@ -6,10 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from rich.console import Console
 
-from longtail.errors import DataError, UnknownNameError
-from longtail.reports import compare_runs, comparison_text, read_run
+from longtail.errors import ConfigError, DataError, UnknownNameError
+from longtail.reports import compare_runs, leaderboard, read_run
 
 
 @pytest.fixture
@@ -69,6 +68,22 @@ def test_the_baseline_can_be_named(folders):
         compare_runs(runs, baseline="focl")
 
 
+def test_runs_of_one_recipe_are_told_apart_by_what_differs(make_run):
+    folders = [
+        make_run(f"la{tau}-{seed}", recipe="la", seed=seed) for tau in (1.0, 2.0) for seed in (0, 1)
+    ]
+    for folder in folders[2:]:
+        info = json.loads((folder / "run.json").read_text())
+        info["identity"]["recipe"]["options"]["tau"] = 2.0
+        info["identity"]["recipe"]["stages"][0]["loss"]["options"] = {"tau": 2.0}
+        (folder / "run.json").write_text(json.dumps(info))
+    found = compare_runs([read_run(f) for f in folders])
+    assert {s.recipe: len(s.runs) for s in found.standings} == {
+        "la (tau=1.0)": 2,
+        "la (tau=2.0)": 2,
+    }
+
+
 def test_runs_of_other_data_are_refused(make_run):
     a = read_run(make_run("a", recipe="ce"))
     with pytest.raises(DataError, match="different classes"):
@@ -95,12 +110,21 @@ def test_the_same_seed_twice_is_said(make_run):
     assert any("same seed" in note for note in found.notes)
 
 
+def test_a_comparison_is_plain_data(folders):
+    found = compare_runs(folders)
+    data = json.loads(json.dumps(found.to_data(), allow_nan=False))
+    assert [s["recipe"] for s in data["standings"]] == [s.recipe for s in found.standings]
+    assert data["standings"][0]["seeds"] == [0, 1, 2]
+    assert {d["verdict"] for d in data["differences"]["few"]} <= {
+        "better", "worse", "within noise", "cannot tell",
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="no run to compare"):
+        compare_runs([])
+
+
 @pytest.mark.parametrize("width", [80, 110, 160])
 def test_the_terminal_says_the_same(folders, width):
-    console = Console(width=width)
-    with console.capture() as captured:
-        console.print(comparison_text(folders, width=width))
-    text = captured.get()
+    text = leaderboard(compare_runs(folders), width=width)
     assert "within noise" in text
     assert "better" in text
     assert "focal" in text
@@ -110,7 +134,4 @@ def test_the_terminal_says_the_same(folders, width):
 
 def test_markup_in_names_stays_literal(make_run):
     folders = [make_run("a", recipe="ce"), make_run("b", recipe="[red]la[/red]")]
-    console = Console(width=160)
-    with console.capture() as captured:
-        console.print(comparison_text(folders))
-    assert "[red]la[/red]" in captured.get()
+    assert "[red]la[/red]" in leaderboard(compare_runs(folders), width=160)

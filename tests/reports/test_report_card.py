@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from conftest import EVIL  # type: ignore[import-not-found]
+from tests.reports.report_folders import EVIL
 
 from longtail.reports import write_card
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -29,14 +27,6 @@ def test_only_metrics_json_is_needed(make_run):
     assert run.epochs == ()
     assert run.n_predicted is None
     assert run.n_test.tolist() == [50] * 10  # test_counts of metrics.json
-
-
-def test_settings_changed_by_hand_are_part_of_the_name(make_run):
-    folder = make_run(recipe="la")
-    info = json.loads((folder / "run.json").read_text())
-    info["config"]["set"] = ["tau=2"]
-    (folder / "run.json").write_text(json.dumps(info))
-    assert read_run(folder).recipe == "la (tau=2)"
 
 
 def test_a_line_cut_short_by_a_kill_is_left_out(make_run):

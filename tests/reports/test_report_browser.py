@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import EVIL, fabricate  # type: ignore[import-not-found]
+from tests.reports.report_folders import EVIL, fabricate
 
 from longtail.reports import write_report
 
@@ -20,6 +20,12 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 CLASSES = 8142
+#: shows the next chart that is not drawn yet, and says how many are left
+DRAW_NEXT = """
+const left = document.querySelectorAll('[data-figure]:not(.js-plotly-plot)');
+if (left.length) left[0].scrollIntoView();
+return left.length;
+"""
 
 pytestmark = [
     pytest.mark.browser,
@@ -79,12 +85,7 @@ def visit(browser: Any, pages: dict[str, Path]) -> Callable[..., Any]:
         for log in ("browser", "performance"):
             browser.get_log(log)
         browser.get(pages[name].as_uri())
-        height = browser.execute_script("return document.documentElement.scrollHeight")
-        for y in range(0, height, 1200):
-            browser.execute_script(f"window.scrollTo({{top: {y}, behavior: 'instant'}})")
-            time.sleep(0.05)
-        waiting = "return document.querySelectorAll('[data-figure]:not(.js-plotly-plot)').length"
-        wait(browser, waiting, 0)
+        wait(browser, DRAW_NEXT, 0, seconds=60)
         opened[0] = (name, width, dark)
         return browser
 

@@ -1,0 +1,107 @@
+"""After the last stage: fit the adjusters, put the run together, measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from longtail.engine.run import Run
+from longtail.engine.state import RunState
+from longtail.engine.train import Trainer
+from longtail.posthoc.base import FitData
+from longtail.registry import instantiate
+from longtail.types import Outputs
+
+__all__ = ["finish", "measure"]
+
+
+def finish(
+    data: Any, state: RunState, trainer: Trainer, info: dict[str, Any], *, target_prior: Any
+) -> Run:
+    """Fit the recipe's adjusters on validation outputs and put the run together."""
+    recipe = state.recipe
+    effective = trainer.prior if recipe.prior == "composed" else None
+    info = {**info, "structure": state.structure}
+    run = Run(info, state.network.eval(), [], effective, state.device)
+    for spec in recipe.adjusters:
+        adjuster = instantiate("adjusters", spec)
+        adjuster.fit(_fit_data(run, data, state))
+        run.adjusters.append(adjuster.to(state.device))
+        state.notes += adjuster.notes()
+        if run.effective is not None:
+            run.effective = adjuster.effective_prior(run.effective)
+    run.effective = state.data.reweighed(run.effective)  # weights of the user, corrected by no part
+    run.target_prior = target_prior
+    run.prior_shift()  # an unusable target prior is refused before anything is reported
+    return run
+
+
+def _fit_data(run: Run, data: Any, state: RunState) -> FitData:
+    head = state.network.head
+    outputs, target = None, None
+    if data.validation is not None and len(data.validation.labels):
+        parts = [run.outputs(x) for x in _inputs(data.validation)]
+        outputs = Outputs(
+            torch.cat([o.logits for o in parts]).cpu(), torch.cat([o.features for o in parts]).cpu()
+        )
+        target = data.validation.labels.cpu()
+    weight = getattr(head, "weight", None)
+    bias = getattr(head, "bias", None)
+    return FitData(
+        outputs=outputs,
+        target=target,
+        stats=state.stats,
+        head_weight=None if weight is None else weight.detach().cpu(),
+        head_bias=None if bias is None else bias.detach().cpu(),
+        prior=run.effective,
+    )
+
+
+def _inputs(split: Any) -> Iterator[Tensor]:
+    rows = torch.arange(len(split.labels))
+    starts = range(0, len(rows), 512)
+    yield from split.store.batches([rows[s : s + 512] for s in starts], 0)
+
+
+def measure(
+    run: Run, data: Any, state: RunState, cost: dict[str, Any], versions: dict[str, str]
+) -> dict[str, Any]:
+    """What ``metrics.json`` says."""
+    stats = state.stats
+    groups, rule = stats.groups()
+    out: dict[str, Any] = {
+        "recipe": state.recipe.name,
+        "seed": state.seed,
+        "test": None,
+        "validation": None,
+    }
+    for name, split in (("validation", data.validation), ("test", data.test)):
+        if split is not None and len(split.labels):
+            out[name], said = run.evaluate(split)
+            if name == "test":
+                run.last_predictions = said
+                out["latency_ms"] = run.latency(split)
+    return {
+        **out,
+        **cost,
+        "epochs": run.info["epochs"],
+        "batch_size": run.info["batch_size"],
+        "parameters": sum(p.numel() for p in run.network.parameters()),
+        "groups": {"rule": rule, **{k: v.tolist() for k, v in groups.items()}},
+        "device": str(state.device),
+        "versions": versions,
+        "data": {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "counts": [int(v) for v in stats.raw],
+            "class_names": list(data.class_names),
+            "not_evaluable": list(data.not_evaluable),
+        },
+        "effective_prior": None if run.effective is None else [float(v) for v in run.effective],
+        "target_prior": str(run.target_prior),
+        "adjusters": [a.describe() for a in run.adjusters],
+        "notes": list(dict.fromkeys(state.notes)),
+    }
