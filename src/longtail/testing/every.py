@@ -20,7 +20,16 @@ SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 SET_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 SHAPE = re.compile(r"``\([A-Z]['A-Z]?,?( ?[A-Za-z0-9'.]+,?)*\)|0-d")
 #: kinds whose constructors store hyper-parameters and nothing else
-PARTS = ("losses", "weights", "samplers", "augments", "objectives", "handovers", "adjusters", "metrics")
+PARTS = (
+    "losses",
+    "weights",
+    "samplers",
+    "augments",
+    "objectives",
+    "handovers",
+    "adjusters",
+    "metrics",
+)
 #: constructor arguments that are data, not hyper-parameters
 GIVEN = ("class_counts", "labels")
 #: where the shapes of a kind are written, apart from the class itself

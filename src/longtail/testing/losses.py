@@ -61,7 +61,10 @@ def order_of_the_batch(record: Record) -> None:
     for reduction in ("mean", "none"):
         loss = build(record, class_counts=COUNTS, reduction=reduction)
         features = _features(len(z))
-        one, other = loss(z, y, features=features), loss(z[order], y[order], features=features[order])
+        one, other = (
+            loss(z, y, features=features),
+            loss(z[order], y[order], features=features[order]),
+        )
         close(other, one if reduction == "mean" else one[order], what=reduction)
 
 
@@ -125,7 +128,9 @@ def uniform_counts_are_cross_entropy(record: Record) -> None:
 def is_not_cross_entropy(record: Record) -> None:
     """A loss that does not say it reduces to cross-entropy is another loss."""
     z, y = logits_and_labels()
-    assert abs(float(_value(build(record, class_counts=COUNTS), z, y) - F.cross_entropy(z, y))) > 1e-4
+    assert (
+        abs(float(_value(build(record, class_counts=COUNTS), z, y) - F.cross_entropy(z, y))) > 1e-4
+    )
 
 
 @check("losses")
