@@ -336,7 +336,8 @@ class Terms:
             ranks are joined as ``sum(total * weight) / sum(weight)``.
         parts: named parts of the loss, for logs.
         commit: pushes to queues, twins, counters and banks; run once after a successful
-            optimiser step.
+            optimiser step. What belongs to the step and not to the micro-batch (following a
+            twin) is one and the same object in the terms of all micro-batches.
         logits: ``(B, C)`` detached logits of real rows, for running training accuracy.
         target: ``(B,)`` labels of those rows.
     """

@@ -24,7 +24,7 @@ from longtail.registry import PartSpec, part
 if TYPE_CHECKING:
     from longtail.models.inputs import InputSpec
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "default_augment", "default_backbone"]
 
 LABELLED = ("train", "validation", "test")
 
@@ -57,7 +57,7 @@ def assemble(raw: Raw, options: Options) -> Dataset:
         validation=splits.get("validation"),
         test=splits.get("test"),
         unlabelled=splits.get("unlabelled"),
-        default_backbone=raw.default_backbone or _backbone(raw.modality, spec.shape),
+        default_backbone=raw.default_backbone or default_backbone(raw.modality, spec.shape),
         default_augment=_augment(raw, spec.shape),
         benchmark=raw.benchmark,
         notes=(*raw.notes, *_notes(parts, names)),
@@ -200,7 +200,8 @@ def _encode(
     return spec, {k: ResidentStore(encoder(v.inputs)) for k, v in parts.items()}
 
 
-def _backbone(modality: str, shape: tuple[int, ...]) -> str:
+def default_backbone(modality: str, shape: tuple[int, ...]) -> str:
+    """Name of the backbone for encoded inputs of that shape, unless the source or user says."""
     if modality != "image":
         return "mlp" if modality == "table" else "hashed_text"
     side = min(shape[1:])
@@ -209,14 +210,19 @@ def _backbone(modality: str, shape: tuple[int, ...]) -> str:
     return "resnet32" if side <= 64 else "resnet18"
 
 
-def _augment(raw: Raw, shape: tuple[int, ...]) -> PartSpec | None:
-    if raw.modality != "image":
+def default_augment(modality: str, shape: tuple[int, ...]) -> PartSpec | None:
+    """The view policy for encoded inputs of that shape, unless the source or user says."""
+    if modality != "image":
         return None
-    if raw.default_augment != "auto":
-        assert not isinstance(raw.default_augment, str)
-        return raw.default_augment
     side = min(shape[1:])
     return part("shift", pixels=1) if side < 16 else part("crop_flip", padding=max(1, side // 8))
+
+
+def _augment(raw: Raw, shape: tuple[int, ...]) -> PartSpec | None:
+    if raw.modality != "image" or raw.default_augment == "auto":
+        return default_augment(raw.modality, shape)
+    assert not isinstance(raw.default_augment, str)
+    return raw.default_augment
 
 
 def _not_evaluable(parts: dict[str, Rows], names: tuple[str, ...]) -> tuple[str, ...]:

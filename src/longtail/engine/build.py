@@ -49,7 +49,7 @@ def build_stage(state: RunState, stage: Stage, number: int, settings: Settings) 
     _check_scale(state, stage, loss)
     objective: Objective = instantiate("objectives", stage.objective)
     named = select_trainable(state.network, stage.trains)
-    rate = stage.lr * (settings.lr or _rate(state, settings))
+    rate = stage.lr * (settings.lr or _rate(state, settings)) * _alone(state, stage)
     spec = optimizer_spec(
         stage.optimizer, _defaults(state), lr=rate, weight_decay=state.recipe.weight_decay
     )
@@ -114,6 +114,13 @@ def _rate(state: RunState, settings: Settings) -> float:
     if defaults.get("optimizer", "sgd") != "sgd":
         return float(defaults.get("lr", 1e-3)) * state.recipe.lr / 0.1
     return state.recipe.lr * settings.batch_size / state.recipe.batch
+
+
+def _alone(state: RunState, stage: Stage) -> float:
+    """10 for a stage of AdamW that trains the head only: a few steps must carry a fresh head."""
+    head_only = all(p.strip().startswith("head") for p in stage.trains.split(","))
+    adaptive = stage.optimizer is None and _defaults(state).get("optimizer") == "adamw"
+    return 10.0 if head_only and adaptive else 1.0
 
 
 def _check_scale(state: RunState, stage: Stage, loss: Any) -> None:

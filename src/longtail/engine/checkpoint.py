@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from longtail.errors import CheckpointError
+from longtail.errors import CheckpointError, LongtailError
 
 __all__ = [
     "SCHEMA",
+    "fitting",
     "join_state",
     "load_tensors",
     "optimizer_state",
     "restore_optimizer",
     "save_tensors",
     "split_state",
+    "unwritten",
     "write_atomic",
 ]
 
@@ -47,9 +49,29 @@ def write_atomic(path: Path, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
+        raise unwritten(path.name, error) from error
+
+
+def unwritten(name: str, error: OSError) -> CheckpointError:
+    """The error of a file that could not be written."""
+    return CheckpointError(
+        f"{name} could not be written: {error.strerror or error}",
+        "make room on the disk; what was saved before is untouched, continue with --resume",
+    )
+
+
+@contextlib.contextmanager
+def fitting(name: str) -> Iterator[None]:
+    """Turns what goes wrong as a checkpoint's content is put in place into one clear error."""
+    try:
+        yield
+    except LongtailError:
+        raise
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        said = " ".join(str(error).split())
         raise CheckpointError(
-            f"{path.name} could not be written: {error.strerror or error}",
-            "make room on the disk; what was saved before is untouched, continue with --resume",
+            f"{name} does not fit this run: {said[:200]}",
+            "it lacks entries or belongs to another run; start again in another --output",
         ) from error
 
 
@@ -66,8 +88,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path.name}", f"look in {path.parent}")
     with open(path, "rb") as file:
-        start = file.read(16)
-    if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        start = file.read(9)
+    # A safetensors file begins with the length of its JSON, which may look like either.
+    if start[8:] != b"{" and start[:2] in (b"PK", *(bytes((0x80, v)) for v in range(2, 6))):
         raise CheckpointError(
             f"{path.name} carries a pickle, which can run code when it is read",
             "give a .safetensors file written by longtail",
@@ -86,7 +109,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path.name} has layout {header.get('schema', 'unknown')}, this version reads {SCHEMA}",
             "read it with the version of longtail that wrote it",
         )
-    return tensors, json.loads(header["about"])
+    with fitting(path.name):
+        return tensors, dict(json.loads(header["about"]))
 
 
 def join_state(**parts: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -33,6 +33,7 @@ def finish(
         state.notes += adjuster.notes()
         if run.effective is not None:
             run.effective = adjuster.effective_prior(run.effective)
+    run.effective = state.data.reweighed(run.effective)  # weights of the user, corrected by no part
     run.target_prior = target_prior
     run.prior_shift()  # an unusable target prior is refused before anything is reported
     return run

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from longtail.engine.checkpoint import SCHEMA, load_tensors, save_tensors, write_atomic
+from longtail.engine.checkpoint import (
+    SCHEMA,
+    load_tensors,
+    save_tensors,
+    unwritten,
+    write_atomic,
+)
 from longtail.errors import CheckpointError, ConfigError
 
-__all__ = ["RunFolder", "differences"]
+__all__ = ["RunFolder", "differences", "to_list", "write_json"]
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
@@ -33,11 +39,12 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 
 
 class RunFolder:
-    """Reads and writes one run's folder."""
+    """Reads and writes one run's folder; without a path nothing is found and nothing written."""
 
-    def __init__(self, path: Path, *, write: bool = True) -> None:
-        self.path = Path(path)
-        self.write = write
+    def __init__(self, path: Path | None, *, write: bool = True) -> None:
+        self.path = Path(path or ".")
+        self.kept = path is not None
+        self.write = write and self.kept
 
     def open(self, identity: Mapping[str, Any], *, resume: bool) -> bool:
         """Start the folder, or continue what is there; True when something is there.
@@ -63,14 +70,28 @@ class RunFolder:
                     f"the run in {self.path} is another one: " + "; ".join(changed[:6]),
                     "resume with the same options, or choose another --output",
                 )
+            self.sweep()
             return True
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or _foreign(self.path)):
             raise ConfigError(
                 f"{self.path} exists and holds no run", "choose another --output, or empty it"
             )
         if self.write:
-            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            try:
+                (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ConfigError(
+                    f"the folder {self.path} cannot be made: {error.strerror or error}",
+                    "choose another --output",
+                ) from error
+            self.sweep()
         return False
+
+    def sweep(self) -> None:
+        """Remove what writes that were cut short have left."""
+        if self.write:
+            for left in (*self.path.glob(".*.part"), *self.path.glob("checkpoints/.*.part")):
+                left.unlink(missing_ok=True)
 
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the run."""
@@ -85,22 +106,26 @@ class RunFolder:
     def save(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON file whole or not at all."""
         if self.write:
-            text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-            write_atomic(self.path / name, text.encode("utf-8"))
+            write_json(self.path / name, value)
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Append a line to ``metrics.jsonl``."""
         if self.write:
-            with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            try:
+                with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+            except OSError as error:
+                raise unwritten("metrics.jsonl", error) from error
 
-    def trim_log(self, keep: Any) -> None:
-        """Drop lines that a resumed run will write again."""
+    def trim_log(self, keep: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop lines that a resumed run will write again, and one that was cut short."""
         file = self.path / "metrics.jsonl"
         if self.write and file.is_file():
             lines = [x for x in file.read_text("utf-8").splitlines() if _whole(x)]
             kept = [x for x in lines if keep(json.loads(x))]
-            write_atomic(file, "".join(x + "\n" for x in kept).encode("utf-8"))
+            text = "".join(x + "\n" for x in kept)
+            if text != file.read_text("utf-8"):
+                write_atomic(file, text.encode("utf-8"))
 
     def checkpoint(self, name: str) -> Path:
         """Path of a checkpoint."""
@@ -117,9 +142,26 @@ class RunFolder:
         """Load tensors from ``checkpoints/``."""
         return load_tensors(self.checkpoint(name))
 
+    def has(self, name: str) -> bool:
+        """True when that file of the run is there."""
+        return self.kept and (self.path / name).is_file()
+
     def has_state(self, name: str) -> bool:
         """True when that checkpoint is there."""
-        return self.checkpoint(name).is_file()
+        return self.kept and self.checkpoint(name).is_file()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all; NaN is refused."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, text.encode("utf-8"))
+
+
+def _foreign(path: Path) -> bool:
+    """True for anything but what a run leaves that ended before its first file was whole."""
+    empty = path / "checkpoints"
+    left = [p for p in path.iterdir() if not (p.name.startswith(".") and p.name.endswith(".part"))]
+    return bool(left) and (left != [empty] or not empty.is_dir() or any(empty.iterdir()))
 
 
 def _whole(line: str) -> bool:

@@ -119,5 +119,5 @@ def _check(
     raise NonFiniteLossError(
         f"the loss became {float(tally.losses[step])} in stage {stage.name!r}, epoch {epoch + 1}, "
         f"step {step + 1} ({parts}; training rows {rows} ...)",
-        "try a smaller --lr or --set clip=1.0; the last good checkpoint is kept, see --resume",
+        "try a smaller --lr or --set clip=1.0 in another --output; the last good checkpoint is kept",
     )

@@ -40,10 +40,9 @@ class Ranks:
     def gradients_(self, parameters: Sequence[nn.Parameter], weight: Tensor) -> None:
         """Turn summed gradients into ``sum over ranks / summed weight``; missing counts as zero."""
         weight = weight.detach().to(torch.float32).reshape(1).clone()
-        if self.world > 1:
-            for p in parameters:
-                if p.grad is None:
-                    p.grad = torch.zeros_like(p)
+        for p in parameters:  # on one rank too: weight decay and momentum must not depend on ranks
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
         grads = [p.grad for p in parameters if p.grad is not None]
         self.sum_([*grads, weight])
         if grads:

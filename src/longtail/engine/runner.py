@@ -20,7 +20,7 @@ from longtail.engine.build import Settings
 from longtail.engine.checkpoint import SCHEMA
 from longtail.engine.feed import JoinedStore, StageData
 from longtail.engine.finish import finish, measure
-from longtail.engine.folder import RunFolder
+from longtail.engine.folder import RunFolder, write_json
 from longtail.engine.handover import hold_out_meta
 from longtail.engine.launch import Launch, launch
 from longtail.engine.loop import BuiltStage, Observer
@@ -29,6 +29,7 @@ from longtail.engine.recorder import Recorder
 from longtail.engine.run import Run, load_run
 from longtail.engine.stage import Recipe, Stage
 from longtail.engine.state import RunState, backbone_record
+from longtail.engine.thumbnails import worst_examples
 from longtail.engine.train import Trainer
 from longtail.errors import ConfigError, DataError
 from longtail.models import build_network
@@ -86,19 +87,18 @@ def fit(config: RunConfig, dataset: Any = None) -> Run:
     data = _load(config, recipe) if dataset is None else dataset
     _check(config, recipe, data)
     plan = _Plan.make(config, recipe, data)
-    folder = RunFolder(
-        Path(config.output or "."), write=config.output is not None and place.ranks.first
-    )
+    kept = None if config.output is None else Path(config.output)
+    folder = RunFolder(kept, write=place.ranks.first)
     if config.output is not None:
         identity = plan.identity(config, recipe, data)
         there = place.ranks.broadcast(
             folder.open(identity, resume=config.resume) if place.ranks.first else None
         )
-        if there and (folder.path / "metrics.json").is_file():
+        if there and folder.has("metrics.json"):
             return load_run(folder.path, device=str(place.device))
     state = _state(config, recipe, data, plan, place)
     info = _info(config, recipe, data, plan, state)
-    if config.output is not None and place.ranks.first and not (folder.path / "run.json").is_file():
+    if not folder.has("run.json"):
         folder.save("run.json", info)
     place.ranks.barrier()
     trainer, recorder = _trainer(config, data, plan, state, folder, place)
@@ -109,13 +109,21 @@ def fit(config: RunConfig, dataset: Any = None) -> Run:
         run, data, state, {**cost, "seconds": recorder.seconds(began)}, versions()
     )
     if config.output is not None and place.ranks.first:
-        run.folder = folder.path
-        run.save(folder)
-        if data.test is not None:
-            run.last_predictions.save(folder.path / "predictions.npz")
-        folder.save("metrics.json", run.metrics)
+        _write(run, data, folder)
     place.ranks.barrier()
     return run
+
+
+def _write(run: Run, data: Any, folder: RunFolder) -> None:
+    """Leave the run's files; ``metrics.json`` comes last and says that it is whole."""
+    run.folder = folder.path
+    run.save(folder)
+    if run.last_predictions is not None:
+        run.last_predictions.save(folder.path / "predictions.npz")
+        if data.modality == "image":
+            examples = worst_examples(data.test, run.last_predictions, run.class_names)
+            write_json(folder.path / "thumbnails.json", examples)
+    folder.save("metrics.json", run.metrics)
 
 
 @dataclass(frozen=True)

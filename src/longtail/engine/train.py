@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from longtail.engine.build import Settings, build_stage, stage_prior
 from longtail.engine.checkpoint import (
+    fitting,
     join_state,
     optimizer_state,
     restore_optimizer,
@@ -19,10 +20,11 @@ from longtail.engine.checkpoint import (
 from longtail.engine.feed import StageData
 from longtail.engine.folder import RunFolder, to_list
 from longtail.engine.loop import BuiltStage, Observer, run_stage
+from longtail.engine.ranks import Ranks
 from longtail.engine.stage import Stage, stage_from_data, stage_to_data
 from longtail.engine.state import RunState
 from longtail.engine.tally import Tally
-from longtail.errors import CheckpointError
+from longtail.errors import CheckpointError, NonFiniteLossError
 from longtail.registry import instantiate
 
 __all__ = ["Saver", "Trainer", "run_handover"]
@@ -31,6 +33,26 @@ __all__ = ["Saver", "Trainer", "run_handover"]
 def run_handover(state: RunState, spec: Any) -> None:
     """Run one handover."""
     instantiate("handovers", spec)(state)
+
+
+class JoinRanks(Observer):
+    """After an epoch: what ranks keep apart becomes one, before anything is read or saved.
+
+    Running statistics are averaged, in the averaged copy too; counts are added up.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.ranks = ranks
+
+    def on_epoch(self, stage: BuiltStage, epoch: int, tally: Tally) -> None:
+        """Join running statistics, counts and logged losses over ranks."""
+        self.ranks.average_buffers_(stage.ctx.model)
+        if stage.average is not None:
+            self.ranks.average_buffers_(stage.average)
+        means = [tally.losses, *tally.parts.values()]
+        self.ranks.sum_([tally.correct, tally.seen, *means])
+        for value in means:
+            value.div_(self.ranks.world)
 
 
 class Saver(Observer):
@@ -52,8 +74,7 @@ class Saver(Observer):
             self._save(stage, epoch, step + 1, tally)
 
     def on_epoch(self, stage: BuiltStage, epoch: int, tally: Tally) -> None:
-        """Join running statistics over ranks, and save when it is time."""
-        self.state.ranks.average_buffers_(stage.ctx.model)
+        """Save when it is time."""
         if self.state.ranks.broadcast(self._due()) and epoch + 1 < stage.epochs:
             self._save(stage, epoch + 1, 0, None)
 
@@ -66,9 +87,16 @@ class Saver(Observer):
         begin = time.monotonic()
         if self.state.ranks.first:
             about = {"stage": stage.number, "epoch": epoch, "step": step}
-            self.folder.save_state("latest", stage_state(stage, tally), about)
+            tensors = stage_state(stage, tally)
+            if finite(split_state(tensors)["network"]):  # else the one before is the last good one
+                self.folder.save_state("latest", tensors, about)
         self.last = time.monotonic()
         self.spent += self.last - begin
+
+
+def finite(state: Mapping[str, Tensor]) -> bool:
+    """True when every number of a state is finite."""
+    return all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point())
 
 
 def stage_state(stage: BuiltStage, tally: Tally | None) -> dict[str, Tensor]:
@@ -147,7 +175,8 @@ class Trainer:
             if stage.trains == "all" or "head" in stage.trains:
                 self.prior = stage_prior(self.state, stage, built)
             epoch, step, tally = self._latest(number, built)
-            run_stage(built, [*self.observers, self.saver], epoch=epoch, step=step, tally=tally)
+            observers = [JoinRanks(self.state.ranks), *self.observers, self.saver]
+            run_stage(built, observers, epoch=epoch, step=step, tally=tally)
             self._leave(number, stage, built)
             number += 1
         for spec in self.state.recipe.finish:
@@ -163,14 +192,15 @@ class Trainer:
         """Bring network and data to where the stage starts, or read that from disk."""
         state = self.state
         name = f"start-{number}"
-        if self.folder.has_state(name):
+        if state.ranks.broadcast(self.folder.has_state(name)):  # asked before the first rank writes
             tensors, about = self.folder.load_state(name)
             parts = split_state(tensors)
-            state.network.load_state_dict(parts["network"])
-            state.data = self._data(parts.get("data"), about["extra_rows"])
-            state.teachers = dict(about["teachers"])
-            state.structure = about["structure"]
-            state.notes[:] = about["notes"]
+            with fitting(name):
+                state.network.load_state_dict(parts["network"])
+                state.data = self._data(parts.get("data"), about["extra_rows"])
+                state.teachers = dict(about["teachers"])
+                state.structure = about["structure"]
+                state.notes[:] = about["notes"]
             return
         if stage.init_from:
             state.network.load_state_dict(state.ends[stage.init_from])
@@ -178,9 +208,9 @@ class Trainer:
             state.data = state.start if stage.data_from == "start" else state.datas[stage.data_from]
         for spec in stage.before:
             run_handover(state, spec)
-        tensors = {"network": state.network.state_dict()}
+        kept: dict[str, Any] = {"network": state.network.state_dict()}
         if state.data is not state.start:
-            tensors["data"] = _pack(state.data)
+            kept["data"] = _pack(state.data)
         about = {
             "extra_rows": state.data.extra_rows,
             "teachers": state.teachers,
@@ -188,7 +218,7 @@ class Trainer:
             "notes": state.notes,
         }
         if state.ranks.first:
-            self.folder.save_state(name, join_state(**tensors), about)
+            self.folder.save_state(name, join_state(**kept), about)
         state.ranks.barrier()
 
     def _data(self, packed: dict[str, Tensor] | None, extra_rows: int) -> StageData:
@@ -201,17 +231,26 @@ class Trainer:
         )
 
     def _latest(self, number: int, built: BuiltStage) -> tuple[int, int, Tally | None]:
-        if not self.folder.has_state("latest"):
-            return 0, 0, None
-        tensors, about = self.folder.load_state("latest")
-        if about["stage"] != number:
-            return 0, 0, None
-        return about["epoch"], about["step"], restore_stage(built, tensors)
+        """Where in a stage to go on; log lines that will be written again are dropped."""
+        epoch, step, tally = 0, 0, None
+        if self.state.ranks.broadcast(self.folder.has_state("latest")):
+            tensors, about = self.folder.load_state("latest")
+            with fitting("latest"):
+                if about["stage"] == number:
+                    tally = restore_stage(built, tensors)
+                    epoch, step = int(about["epoch"]), int(about["step"])
+        self.folder.trim_log(lambda line: (line["stage_number"], line["epoch"]) <= (number, epoch))
+        return epoch, step, tally
 
     def _leave(self, number: int, stage: Stage, built: BuiltStage) -> None:
         state = self.state
         if built.average is not None:
             state.network.load_state_dict(built.average.model.state_dict())
+        if not finite(state.network.state_dict()):
+            raise NonFiniteLossError(
+                f"the last steps of stage {stage.name!r} left weights that are not finite",
+                "try a smaller --lr or --set clip=1.0, in another --output",
+            )
         self._count(built)
         state.ends[stage.name] = {
             k: v.detach().clone() for k, v in state.network.state_dict().items()
@@ -244,8 +283,12 @@ class Trainer:
 
     def _recover(self) -> int:
         """Read finished stages back; the number of the stage to go on with."""
-        if not (self.folder.path / "journal.json").is_file():
+        if not self.folder.has("journal.json"):
             return 0
+        with fitting("journal.json"):
+            return self._finished()
+
+    def _finished(self) -> int:
         journal = self.folder.read("journal.json")
         state = self.state
         state.stages[:] = [stage_from_data(s) for s in journal["stages"]]

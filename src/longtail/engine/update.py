@@ -87,7 +87,7 @@ class Plain(Update):
             self.optimizer.step()
         if self.average is not None and self.model is not None:
             self.average.update(self.model)
-        for push in terms.commit:
+        for push in dict.fromkeys(terms.commit):  # what micro-batches share runs once
             push()
         return terms
 

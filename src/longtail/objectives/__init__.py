@@ -1,6 +1,6 @@
 """Methods that own a batch or a step, one page each."""
 
-from longtail.objectives.base import Objective, Stream, Supervised, supervised_terms
+from longtail.objectives.base import Objective, Stream, Supervised, row_mean, supervised_terms
 from longtail.objectives.bilateral import Bilateral
 from longtail.objectives.diverse_experts import DiverseExperts
 from longtail.objectives.manifold_mixup import ManifoldMixup
@@ -16,5 +16,6 @@ __all__ = [
     "PaCo",
     "Stream",
     "Supervised",
+    "row_mean",
     "supervised_terms",
 ]

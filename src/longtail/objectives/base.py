@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from longtail.registry import PartSpec, part
 from longtail.types import Batch, ClassStats, Context, Outputs, Terms
 
-__all__ = ["Objective", "Stream", "Supervised", "supervised_terms"]
+__all__ = ["Objective", "Stream", "Supervised", "row_mean", "supervised_terms"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,12 @@ class Objective(nn.Module):
 
 class Supervised(Objective):
     """The stage's loss on the first view: ``mean_i sum_t w_t l(z_i, y_t)``."""
+
+
+def row_mean(losses: Tensor, batch: Batch) -> Tensor:
+    """Mean of ``(B,)`` losses, each times its sample weight."""
+    weight = batch.sample_weight
+    return (losses if weight is None else losses * weight).sum() / len(batch)
 
 
 def supervised_terms(ctx: Context, outputs: Outputs, batch: Batch) -> Terms:

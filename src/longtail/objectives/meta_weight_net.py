@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from longtail.errors import UnknownNameError
-from longtail.objectives.base import Objective, Stream
+from longtail.objectives.base import Objective, Stream, row_mean
 from longtail.registry import part
 from longtail.types import Batch, Context, Terms
 
@@ -54,7 +54,7 @@ class MetaWeightNet(Objective):
         losses = F.cross_entropy(logits.float(), batch.target, reduction="none")
         with torch.no_grad():
             weights = self._weights(losses)
-        total = (weights * losses).sum() / len(batch)
+        total = row_mean(weights * losses, batch)
         rows = torch.as_tensor(float(len(batch)), device=total.device)
         parts = {"weight": weights.mean()}
         return Terms(total, rows, parts, (), logits.detach(), batch.target)
@@ -86,7 +86,7 @@ class MetaWeightNet(Objective):
         buffers = {k: b.clone() for k, b in model.named_buffers()}
         logits = functional_call(model, {**fixed, **buffers}, (batch.views[0],)).logits
         losses = F.cross_entropy(logits.float(), batch.target, reduction="none")
-        virtual = (self._weights(losses) * losses).sum() / len(batch)
+        virtual = row_mean(self._weights(losses) * losses, batch)
         grads = torch.autograd.grad(
             virtual, list(moved.values()), create_graph=True, allow_unused=True
         )
@@ -96,7 +96,7 @@ class MetaWeightNet(Objective):
             for (k, p), g in zip(moved.items(), grads, strict=True)
         }
         meta_logits = functional_call(model, {**fixed, **ahead, **buffers}, (meta.views[0],)).logits
-        return F.cross_entropy(meta_logits.float(), meta.target)
+        return row_mean(F.cross_entropy(meta_logits.float(), meta.target, reduction="none"), meta)
 
     def _moves(self, name: str) -> bool:
         return self.virtual == "all" or name.startswith("head.")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch.nn import functional as F
 
 from longtail.errors import ConfigError
 from longtail.functional.contrastive import paco_loss
 from longtail.models import Queue, Twin
-from longtail.objectives.base import Objective
+from longtail.objectives.base import Objective, row_mean
 from longtail.types import Batch, Context, Terms
 
 __all__ = ["PaCo"]
@@ -56,6 +58,7 @@ class PaCo(Objective):
                 "paco needs a projector", "set projector=mlp_projector(out_features=32)"
             )
         self.twin = Twin(ctx.model)
+        self.follow = functools.partial(self.twin.update, ctx.model, self.momentum)
         width = ctx.model.projector.out_features
         self.queue = Queue(min(self.size, len(ctx.data)), width)
         self.register_buffer("log_prior", ctx.stats.log_prior.float())
@@ -70,7 +73,7 @@ class PaCo(Objective):
         anchors = F.normalize(outputs.projection.float(), dim=1)
         bank = torch.cat([anchors, keys, self.queue.keys.to(anchors.dtype)])
         labels = torch.cat([batch.target, batch.target, self.queue.labels])
-        total = paco_loss(
+        losses = paco_loss(
             outputs.logits.float(),
             bank,
             labels,
@@ -78,12 +81,14 @@ class PaCo(Objective):
             alpha=self.alpha,
             beta=self.beta,
             temperature=self.temperature,
+            reduction="none",
         )
+        total = row_mean(losses, batch)
 
         def commit() -> None:
             gathered = ctx.ranks.gather_rows(keys), ctx.ranks.gather_rows(batch.target)
             self.queue.push(*gathered)
 
-        pushes = (commit, lambda: self.twin.update(ctx.model, self.momentum))
+        pushes = (commit, self.follow)
         weight = torch.as_tensor(float(len(batch)), device=total.device)
         return Terms(total, weight, {}, pushes, outputs.logits.detach(), batch.target)

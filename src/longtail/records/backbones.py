@@ -16,7 +16,7 @@ register(
         family="convolution",
         modalities=("image",),
         case={"input_shape": (1, 8, 8)},
-        details={**_ADAMW, "lr": "5e-3"},
+        details={**_ADAMW, "lr": "5e-3", "epochs": "15"},
     ),
     Record(
         "mlp",
@@ -26,7 +26,7 @@ register(
         family="dense",
         modalities=("table",),
         case={"input_shape": (5,)},
-        details=_ADAMW,
+        details={**_ADAMW, "epochs": "30"},
     ),
     Record(
         "hashed_text",
@@ -36,7 +36,7 @@ register(
         family="text",
         modalities=("text",),
         case={"input_shape": (6,), "buckets": 50},
-        details={**_ADAMW, "lr": "5e-3"},
+        details={**_ADAMW, "lr": "5e-3", "epochs": "15"},
     ),
     Record(
         "resnet32",

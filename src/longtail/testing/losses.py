@@ -48,9 +48,11 @@ def finite_loss_and_gradient(record: Record) -> None:
     z, y = logits_and_labels()
     z.requires_grad_()
     value = _value(build(record, class_counts=COUNTS), z, y)
-    assert value.shape == () and torch.isfinite(value)
+    assert value.shape == ()
+    assert torch.isfinite(value)
     (grad,) = torch.autograd.grad(value, z)
-    assert torch.isfinite(grad).all() and bool(grad.abs().sum() > 0)
+    assert torch.isfinite(grad).all()
+    assert bool(grad.abs().sum() > 0)
 
 
 @check("losses")
@@ -87,7 +89,8 @@ def class_with_one_sample(record: Record) -> None:
     z.requires_grad_()
     value = _value(build(record, class_counts=(1_000_000, 1, 50)), z, y)
     (grad,) = torch.autograd.grad(value, z)
-    assert torch.isfinite(value) and torch.isfinite(grad).all()
+    assert torch.isfinite(value)
+    assert torch.isfinite(grad).all()
 
 
 @check("losses")
@@ -104,7 +107,8 @@ def class_without_samples(record: Record) -> None:
     ignoring = build(record, class_counts=ClassStats(counts, on_empty="ignore"))
     value = _value(ignoring, z, y[seen])
     (grad,) = torch.autograd.grad(value, z)
-    assert torch.isfinite(value) and torch.isfinite(grad).all()
+    assert torch.isfinite(value)
+    assert torch.isfinite(grad).all()
 
 
 @check("losses")

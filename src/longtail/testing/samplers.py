@@ -37,8 +37,10 @@ def an_epoch_is_n_positions(record: Record) -> None:
     assert len(sampler) == n
     for epoch in (0, 1, EPOCHS - 1):
         rows = sampler.draw(epoch)
-        assert rows.shape == (n,) and rows.dtype == torch.int64
-        assert int(rows.min()) >= 0 and int(rows.max()) < n
+        assert rows.shape == (n,)
+        assert rows.dtype == torch.int64
+        assert int(rows.min()) >= 0
+        assert int(rows.max()) < n
 
 
 @check("samplers")
@@ -60,7 +62,9 @@ def marginal_is_a_distribution(record: Record) -> None:
     sampler = _sampler(record)
     for fraction in (0.0, 0.3, 0.5, 1.0):
         p = sampler.class_marginal(fraction)
-        assert p.shape == (CLASSES,) and p.dtype == torch.float64 and bool((p >= 0).all())
+        assert p.shape == (CLASSES,)
+        assert p.dtype == torch.float64
+        assert bool((p >= 0).all())
         close(p.sum(), 1.0)
 
 
@@ -99,7 +103,8 @@ def every_class_is_reachable(record: Record) -> None:
     late = build(record).bind_labels(gap, CLASSES + 1, 0)
     late.epochs = EPOCHS
     p = late.class_marginal(1.0)
-    assert p.shape == (CLASSES + 1,) and float(p[2]) == 0.0
+    assert p.shape == (CLASSES + 1,)
+    assert float(p[2]) == 0.0
     assert 2 not in gap[late.draw(1)].tolist()
 
 

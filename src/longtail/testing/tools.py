@@ -105,8 +105,8 @@ def raises_two_lines(kind: type[Exception], call: Any) -> None:
     try:
         call()
     except kind as error:
-        assert len([line for line in str(error).splitlines() if line.strip()]) == 2, (
-            f"not two lines: {error}"
-        )
-        return
-    raise AssertionError(f"no {kind.__name__} was raised")
+        text = str(error)
+    else:
+        raise AssertionError(f"no {kind.__name__} was raised")
+    lines = [line for line in text.splitlines() if line.strip()]
+    assert len(lines) == 2, f"not two lines: {text}"

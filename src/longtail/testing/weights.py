@@ -35,7 +35,8 @@ def mean_is_one(record: Record) -> None:
     for epoch, _ in CLOCK:
         progress.set(epoch)
         value = weight()
-        assert value.shape == (CLASSES,) and value.dtype == torch.float64
+        assert value.shape == (CLASSES,)
+        assert value.dtype == torch.float64
         assert bool((value > 0).all())
         close(value.mean(), 1.0)
 
