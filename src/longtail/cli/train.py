@@ -29,11 +29,12 @@ def train(
     from longtail.cli.summary import run_summary
     from longtail.engine.launch import first_process
     from longtail.engine.runner import fit
-    from longtail.reports.page import write_report
+    from longtail.reports import write_card, write_report
 
     run = fit(flags.config(data, name, output=output))
     if not first_process():
         return
     page = write_report(output, output / "report.html")
+    card = write_card(output)
     print(run_summary(run.metrics))
-    print(f"run:    {output}\nreport: {page}")
+    print(f"run:    {output}\nreport: {page}\ncard:   {card}")
