@@ -51,13 +51,14 @@ class Runs:
         *,
         after: float | None = None,
         traps: list[dict[str, str]] | None = None,
+        limit: tuple[int, int] | None = None,
         **config: Any,
     ) -> dict[str, Any]:
         """One run; the answer holds its exit status, -9 when it was killed."""
         config = {"data": "digits-lt", "epochs": 2, "resume": True, **config}
         config |= {"recipe": recipe, "output": str(output), "progress": False}
         config.setdefault("checkpoint_seconds", 0.0)
-        order = {"config": config, "after": after, "traps": traps or []}
+        order = {"config": config, "after": after, "traps": traps or [], "limit": limit}
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()

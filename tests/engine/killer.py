@@ -3,7 +3,8 @@
 An order is ``{"config": {...}, "after": seconds or null, "traps": [...]}``. The run is killed
 (SIGKILL) ``after`` so many seconds, or by itself at a trap: ``{"name": file, "when": "before",
 "after" or "half"}`` names a moment of the first write of that file; of the trailing log,
-``metrics.jsonl``, ``half`` leaves half a line. The answer is ``{"status", "seconds", "said"}``.
+``metrics.jsonl``, ``half`` leaves half a line. ``"limit": [step, size]`` caps the size of files
+from a step on. The answer is ``{"status", "seconds", "said"}``.
 """
 
 from __future__ import annotations
@@ -54,12 +55,30 @@ def set_traps(traps: list[dict[str, str]]) -> None:
     os.replace, RunFolder.log = trapped_replace, trapped_log  # type: ignore[assignment]
 
 
+def set_limit(step: int, size: int) -> None:
+    """From that step of the first epoch on no file may grow past a size."""
+    import resource
+
+    from longtail.engine.train import Saver
+
+    saved = Saver.on_step
+
+    def on_step(self: Saver, stage: Any, epoch: int, now: int, tally: Any) -> None:
+        if (epoch, now) == (0, step):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        saved(self, stage, epoch, now, tally)
+
+    Saver.on_step = on_step  # type: ignore[method-assign]
+
+
 def child(order: dict[str, Any], said: Path) -> int:
     """Run one order in a forked process."""
     from longtail.engine.runner import RunConfig, fit
     from longtail.errors import LongtailError
 
     set_traps(order.get("traps", []))
+    if order.get("limit"):
+        set_limit(*order["limit"])
     try:
         fit(RunConfig(**order["config"]))
     except LongtailError as error:
