@@ -49,7 +49,11 @@ def build_stage(state: RunState, stage: Stage, number: int, settings: Settings) 
     _check_scale(state, stage, loss)
     objective: Objective = instantiate("objectives", stage.objective)
     named = select_trainable(state.network, stage.trains)
-    rate = stage.lr * (settings.lr or _rate(state, settings)) * _alone(state, stage)
+    rate = (
+        stage.lr
+        * (_rate(state, settings) if settings.lr is None else settings.lr)
+        * _alone(state, stage)
+    )
     spec = optimizer_spec(
         stage.optimizer, _defaults(state), lr=rate, weight_decay=state.recipe.weight_decay
     )

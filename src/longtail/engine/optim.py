@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -55,8 +56,15 @@ def build_optimizer(
         raise ConfigError("nothing is left to train in this stage", "check its field 'trains'")
     options = {**_DEFAULTS.get(spec.name, {}), **spec.kwargs}
     lr = options.pop("lr", 0.1)
+    accepted = list(inspect.signature(OPTIMIZERS[spec.name]).parameters)[1:]
+    for key in options:
+        if key not in accepted:
+            raise UnknownNameError(f"option of optimizer {spec.name!r} called", key, accepted)
     params = [{"params": ps, "scale": s, "lr": lr * s} for s, ps in groups.items()]
-    return OPTIMIZERS[spec.name](params, lr=lr, **options)  # type: ignore[no-any-return]
+    try:
+        return OPTIMIZERS[spec.name](params, lr=lr, **options)  # type: ignore[no-any-return]
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"optimizer {spec.name!r}: {error}", "change that option") from error
 
 
 def optimizer_spec(

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from longtail.engine.stage import Recipe, Stage, make_recipe
+from longtail.engine.stage import Recipe, Stage, check_kind, make_recipe
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.registry import PartSpec, get, part
 
@@ -43,8 +43,16 @@ def parse_value(text: str) -> Any:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{text!r} is neither YAML nor a part call", str(error)) from error
-    return tuple(value) if isinstance(value, list) else value
+        where = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise ConfigError(
+            f"{text!r} is neither YAML nor a part call",
+            f"{where}; write a number, a word, [a, b] or name(option=value)",
+        ) from error
+    return _tuples(value)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
 def _from_ast(node: ast.expr, text: str) -> Any:
@@ -148,6 +156,7 @@ _PART_FIELDS = (
     "sampler", "loss", "objective", "optimizer", "schedule", "update", "network", "head",
     "projector", "expand",
 )  # fmt: skip
+_OPTIONAL = ("optimizer", "projector", "expand", "views")
 _PART_LISTS = ("augment", "views", "before", "finish", "adjusters")
 
 
@@ -158,15 +167,18 @@ def _changed(old: Any, field: str, option: str, value: Any) -> Any:
                 f"{field!r} has no options to set", f"write {field}=name(option=value)"
             )
         return old.replace(**{option: value})
-    if field in _PART_FIELDS and isinstance(value, str):
-        return part(value)
+    if field in _PART_FIELDS:
+        return _part(field, value)
     if field in _PART_LISTS:
         items = value if isinstance(value, tuple) else (value,)
-        return tuple(
-            part(v) if isinstance(v, str) else v for v in items if v is not None or field == "views"
-        )
-    if isinstance(old, bool) != isinstance(value, bool) and old is not None:
-        raise ConfigError(f"{field}={value!r} is of the wrong kind", f"give a value like {old!r}")
-    if isinstance(old, int | float) and not isinstance(value, int | float):
-        raise ConfigError(f"{field}={value!r} is not a number", f"give a value like {old!r}")
-    return value
+        return tuple(_part(field, v) for v in items if v is not None or field == "views")
+    kind = type(old).__name__ if old is not None else "float | None"
+    return check_kind(field, value, "float" if kind == "int" else kind, old)
+
+
+def _part(field: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return part(value)
+    if isinstance(value, PartSpec) or (value is None and field in _OPTIONAL):
+        return value
+    raise ConfigError(f"{field}={value!r} is no part", f"write {field}=name(option=value)")

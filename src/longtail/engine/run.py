@@ -251,6 +251,8 @@ def _read(place: RunFolder, device: str) -> Run:
 
     live = _assemble(info["structure"], network, len(info["class_names"]))
     live.load_state_dict(parts["network"])
+    if info["channels_last"]:  # as it was trained: the same kernels, the same bits
+        live = live.to(memory_format=torch.channels_last)
     adjusters = []
     for number, spec in enumerate(recipe.adjusters):
         adjuster = instantiate("adjusters", spec)

@@ -143,14 +143,17 @@ class _Plan:
         rows = len(data.train.labels)
         if "unlabelled" in recipe.needs and data.unlabelled is not None:
             rows += len(data.unlabelled.labels)
-        batch = config.batch_size or default_batch(rows)
+        batch = default_batch(rows) if config.batch_size is None else config.batch_size
         own = int(dict(record.details).get("epochs", recipe.epochs))
         epochs = config.epochs if config.epochs is not None else own
-        for name, value in (("epochs", epochs), ("batch size", batch)):
-            if value < 1:
-                raise ConfigError(
-                    f"{name} must be at least 1, not {value}", "give a positive number"
-                )
+        _positive(epochs=epochs, batch_size=batch, accumulate=config.accumulate)
+        if config.accumulate > batch:
+            raise ConfigError(
+                f"a batch of {batch} rows has no {config.accumulate} micro-batches",
+                "give a smaller --accumulate, or a larger --batch-size",
+            )
+        if config.lr is not None and not 0 < config.lr < float("inf"):
+            raise ConfigError(f"lr must be positive and finite, not {config.lr}", "try --lr 0.01")
         shares = allocate(epochs, [s.epochs for s in recipe.stages])
         pairs = zip(recipe.stages, shares, strict=True)
         stages = tuple(dataclasses.replace(s, epochs=e) for s, e in pairs)
@@ -171,6 +174,13 @@ class _Plan:
             "labelled_share": config.labelled_share,
             "target_prior": str(config.target_prior),
         }
+
+
+def _positive(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if value < 1:
+            flag = name.replace("_", "-")
+            raise ConfigError(f"{flag} must be at least 1, not {value}", f"give --{flag} 1 or more")
 
 
 def default_batch(rows: int) -> int:

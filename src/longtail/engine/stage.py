@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -199,13 +200,30 @@ def recipe(
     return decorate
 
 
+def check_kind(name: str, value: Any, kinds: str, like: Any) -> Any:
+    """The value, or an error when it is none of ``kinds`` (such as ``float | None``)."""
+    allowed = {k.strip() for k in kinds.split("|")}
+    numeric = bool(allowed & {"int", "float"})
+    if isinstance(value, bool):
+        fits = "bool" in allowed
+    elif isinstance(value, numbers.Real):
+        fits = "float" in allowed or ("int" in allowed and isinstance(value, numbers.Integral))
+    else:
+        fits = not allowed.isdisjoint({type(value).__name__, "None" if value is None else "Any"})
+    if fits or not allowed <= {"int", "float", "bool", "str", "None", "tuple"}:
+        return value
+    wrong = "not a number" if numeric and isinstance(value, str) else "of the wrong kind"
+    raise ConfigError(f"{name}={value!r} is {wrong}", f"give {kinds}, for example {like!r}")
+
+
 def make_recipe(record: Record, **options: Any) -> Recipe:
     """Call a recipe's function; an unknown hyper-parameter suggests the nearest one."""
     function = record.load()
-    accepted = list(inspect.signature(function).parameters)
-    for key in options:
+    accepted = inspect.signature(function).parameters
+    for key, value in options.items():
         if key not in accepted:
             raise UnknownNameError(f"option of recipe {record.name!r} called", key, accepted)
+        check_kind(key, value, str(accepted[key].annotation), accepted[key].default)
     made = function(**options)
     if not isinstance(made, Recipe):
         raise ConfigError(f"{record.target} did not return a Recipe", "return Recipe(stages=...)")
