@@ -45,8 +45,11 @@ def compare(
     if not flags.resume:
         refuse_occupied(folder for _, _, folder in places)
     flags, dataset = _shared(data, places, flags)
+    from longtail.engine.launch import first_process
+
     _train([flags.config(data, n, seed=s, output=folder) for n, s, folder in places], dataset)
-    _conclude(output, [folder for _, _, folder in places])
+    if first_process():
+        _conclude(output, [folder for _, _, folder in places])
 
 
 def _shared(data: str, places: list[Place], flags: RunFlags) -> tuple[RunFlags, Dataset]:
@@ -73,10 +76,12 @@ def _shared(data: str, places: list[Place], flags: RunFlags) -> tuple[RunFlags, 
 
 def _train(configs: list[RunConfig], dataset: Dataset) -> None:
     """All runs, one after the other, in this process."""
+    from longtail.engine.launch import first_process
     from longtail.engine.runner import fit
 
     for number, config in enumerate(configs, 1):
-        print(f"[{number}/{len(configs)}] {config.recipe}, seed {config.seed}", flush=True)
+        if first_process():
+            print(f"[{number}/{len(configs)}] {config.recipe}, seed {config.seed}", flush=True)
         fit(config, dataset)
 
 

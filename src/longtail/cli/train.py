@@ -27,10 +27,13 @@ def train(
     name = get("recipes", recipe).name
     output = flags.output or Path("runs") / f"{slug(data)}-{name}-seed{flags.seed}"
     from longtail.cli.summary import run_summary
+    from longtail.engine.launch import first_process
     from longtail.engine.runner import fit
     from longtail.reports import write_card, write_report
 
     run = fit(flags.config(data, name, output=output))
+    if not first_process():
+        return
     page = write_report(output, output / "report.html")
     card = write_card(output)
     print(run_summary(run.metrics))

@@ -11,7 +11,7 @@ import torch
 from longtail.engine.ranks import Ranks
 from longtail.errors import ConfigError, UnknownNameError
 
-__all__ = ["Launch", "launch"]
+__all__ = ["Launch", "first_process", "launch"]
 
 PRECISIONS = ("32", "bf16", "16")
 
@@ -27,6 +27,11 @@ class Launch:
     def scaler(self) -> Any:
         """A gradient scaler for float16, else ``None``."""
         return torch.amp.GradScaler(self.device.type) if self.amp is torch.float16 else None
+
+
+def first_process() -> bool:
+    """True on the process that writes and prints: the first of ``torchrun``, or the only one."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 _FABRIC: dict[tuple[str, int], Any] = {}
