@@ -68,7 +68,7 @@ def _shared(data: str, places: list[Place], flags: RunFlags) -> tuple[RunFlags, 
         validation=validation,
         labelled_share=flags.labelled_share,
     )
-    return flags, dataset
+    return dataclasses.replace(flags, validation=validation or None), dataset
 
 
 def _train(configs: list[RunConfig], dataset: Dataset) -> None:
@@ -81,14 +81,17 @@ def _train(configs: list[RunConfig], dataset: Dataset) -> None:
 
 
 def _conclude(output: Path, folders: list[Path]) -> None:
-    """Compare what was trained: table, JSON and page."""
+    """Compare what was trained: table, JSON and page; the first recipe is the baseline."""
     from longtail.engine.checkpoint import write_atomic
-    from longtail.reports.page import write_report
-    from longtail.reports.text import compare_runs, leaderboard
+    from longtail.reports import compare_runs, leaderboard, read_run, write_card, write_report
 
-    found = compare_runs(folders)
-    write_atomic(output / "compare.json", (json.dumps(found, indent=1) + "\n").encode())
-    page = output / "report.html"
-    write_report(folders, page)
+    for folder in folders:
+        write_report(folder, folder / "report.html")
+        write_card(folder)
+    baseline = read_run(folders[0]).recipe
+    found = compare_runs(folders, baseline=baseline)
+    text = json.dumps(found.to_data(), indent=1, allow_nan=False)
+    write_atomic(output / "compare.json", (text + "\n").encode())
+    page = write_report(folders, output / "report.html", baseline=baseline)
     print(leaderboard(found))
     print(f"runs:   {output}\nreport: {page}")

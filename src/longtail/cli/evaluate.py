@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longtail.cli.options import DataFlags, with_flags
-from longtail.errors import DataError
+from longtail.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from longtail.data import Split
+    from longtail.data import Dataset, Split
     from longtail.engine.run import Run
 
 __all__ = ["evaluate"]
@@ -28,6 +28,12 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The numbers as JSON.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    adapt: Annotated[
+        bool,
+        typer.Option(
+            "--adapt", help="Weigh the experts by their stability on the rows, labels unseen."
+        ),
+    ] = False,
     *,
     flags: DataFlags,
 ) -> None:
@@ -38,12 +44,15 @@ def evaluate(
 
     model = load_run(run, device=str(launch(device).device))
     split = _own_test(model, flags) if data is None else _rows(model, data, flags)
+    if adapt:
+        for line in _adapt(model, split, flags):
+            print(f"adapt: {line}", file=sys.stderr)
     metrics, _ = model.evaluate(split)
     print(json.dumps(metrics, indent=1) if as_json else metrics_table(metrics, model.class_names))
 
 
-def _own_test(model: Run, flags: DataFlags) -> Split:
-    """The test part of what the run was trained on."""
+def _own(model: Run, flags: DataFlags) -> Dataset:
+    """What the run was trained on."""
     from longtail.data import load
 
     source = model.info["source"]
@@ -54,11 +63,40 @@ def _own_test(model: Run, flags: DataFlags) -> Split:
         data_root=flags.data_root or source.get("data_root"),
         imbalance_factor=source["imbalance_factor"],
         profile=source["profile"],
+        validation=source.get("validation", False),
         labelled_share=source["labelled_share"],
     )
-    if found.test is None:
-        raise DataError(f"{source['data']} has no test part", "name other DATA")
-    return found.test
+    if found.fingerprint != model.info["data"]["fingerprint"]:
+        print(f"warning: {source['data']} is not what the run was trained on", file=sys.stderr)
+    return found
+
+
+def _own_test(model: Run, flags: DataFlags) -> Split:
+    """The test part of the run's own data."""
+    if (flags.imbalance_factor, flags.profile) != (None, DataFlags.profile):
+        raise ConfigError(
+            "--imbalance-factor and --profile cut DATA, and none is named", "leave them out"
+        )
+    own = _own(model, flags)
+    if own.test is None:
+        raise DataError(f"{own.name} has no test part", "name other DATA")
+    if list(own.class_names) != model.class_names:
+        raise DataError(f"{own.name} has other classes than the run", "name DATA as it was")
+    return own.test
+
+
+def _adapt(model: Run, split: Split, flags: DataFlags) -> list[str]:
+    """Weigh the experts on the rows of ``split``, whose labels are not read."""
+    from longtail.registry import create
+
+    if model.info["modality"] != "image":
+        raise ConfigError(
+            f"--adapt compares two views of a row, and {model.info['modality']} rows have one",
+            "leave --adapt out",
+        )
+    known = _own(model, flags).validation if model.info["source"].get("validation") else None
+    views = create("augment", "strong")
+    return model.adapt(split, views, seed=model.info["seed"], validation=known)
 
 
 def _rows(model: Run, data: str, flags: DataFlags) -> Split:

@@ -28,9 +28,10 @@ def train(
     output = flags.output or Path("runs") / f"{slug(data)}-{name}-seed{flags.seed}"
     from longtail.cli.summary import run_summary
     from longtail.engine.runner import fit
-    from longtail.reports.page import write_report
+    from longtail.reports import write_card, write_report
 
     run = fit(flags.config(data, name, output=output))
     page = write_report(output, output / "report.html")
+    card = write_card(output)
     print(run_summary(run.metrics))
-    print(f"run:    {output}\nreport: {page}")
+    print(f"run:    {output}\nreport: {page}\ncard:   {card}")

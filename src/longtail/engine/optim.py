@@ -138,5 +138,5 @@ class Average(nn.Module):
         )
         for mine, theirs in zip(self.model.parameters(), model.parameters(), strict=True):
             mine.lerp_(theirs.detach(), (1 - decay).to(mine.dtype))
-        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
-            mine.copy_(theirs)
+        for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
+            own.copy_(other)

@@ -159,7 +159,7 @@ class Run:
 
         Reference: Zhang et al., NeurIPS 2022.
         """
-        if self.network(_probe(split, self)).expert_logits is None:
+        if self.outputs(split.store.fetch(torch.arange(1))).expert_logits is None:
             raise ConfigError(
                 f"recipe {self.info['recipe']['name']!r} has no experts to weigh",
                 "leave --adapt out, or train a recipe with experts such as sade",
@@ -170,7 +170,8 @@ class Run:
             known = (self._expert_views(validation, None, seed, 0), validation.labels)
         found = aggregate(views[0], views[1], seed=seed, validation=known)
         self.expert_weights = found.weights
-        return list(found.notes)
+        weights = ", ".join(f"{w:.3f}" for w in found.weights.tolist())
+        return [f"experts weighed {weights}; adaptation ended {found.stopped}", *found.notes]
 
     def _expert_views(self, split: Any, augment: Any, seed: int, view: int) -> Tensor:
         from longtail.functional.random import uniforms
@@ -222,10 +223,6 @@ def _chunks(split: Any, size: int = 512) -> Iterator[tuple[Tensor, Tensor]]:
     index = torch.arange(len(split.labels)).split(size)
     for x, rows in zip(split.store.batches(list(index), 0), index, strict=True):
         yield x, split.labels[rows.to(split.labels.device)]
-
-
-def _probe(split: Any, run: Run) -> Tensor:
-    return to_float(split.store.fetch(torch.arange(1)).to(run.device))
 
 
 def load_run(folder: Path | str, *, device: str = "cpu") -> Run:

@@ -179,21 +179,37 @@ def default_batch(rows: int) -> int:
 
 
 def _load(config: RunConfig, recipe: Recipe) -> Any:
+    return load(config.data, data_root=config.data_root, **_reading(config, recipe))
+
+
+def _reading(config: RunConfig, recipe: Recipe) -> dict[str, Any]:
+    """How the data are cut: what was asked for, and what the recipe needs."""
     share = config.labelled_share
     if share is None and "unlabelled" in recipe.needs and _built_in(config.data):
         share = 0.2
-    return load(
-        config.data,
-        data_root=config.data_root,
-        imbalance_factor=config.imbalance_factor,
-        profile=config.profile,
-        validation=config.validation or "validation" in recipe.needs,
-        labelled_share=share,
-    )
+    return {
+        "imbalance_factor": config.imbalance_factor,
+        "profile": config.profile,
+        "validation": config.validation or "validation" in recipe.needs,
+        "labelled_share": share,
+    }
+
+
+def _source(config: RunConfig, recipe: Recipe) -> dict[str, Any]:
+    """What reads the same data again from any directory; ``data`` is ``None`` for arrays."""
+    data, root = config.data, config.data_root
+    if isinstance(data, str | Path) and not _built_in(str(data)):
+        data = Path(data).expanduser().resolve()
+    return {
+        "data": str(data) if isinstance(data, str | Path) else None,
+        "data_root": None if root is None else str(Path(root).expanduser().resolve()),
+        **_reading(config, recipe),
+    }
 
 
 def _built_in(data: Any) -> bool:
-    return isinstance(data, str) and any(r.name == data for r in registry.records("datasets"))
+    sets = registry.records("datasets")
+    return isinstance(data, str) and any(data == r.name or data in r.aliases for r in sets)
 
 
 def _check(config: RunConfig, recipe: Recipe, data: Any) -> None:
@@ -292,12 +308,7 @@ def _info(
         "effective_prior": None,
         "target_prior": "as_trained",
         "data": {"name": data.name, "fingerprint": data.fingerprint, "rows": len(state.start)},
-        "source": {
-            "data": str(config.data) if isinstance(config.data, str | Path) else None,
-            "imbalance_factor": config.imbalance_factor,
-            "profile": config.profile,
-            "labelled_share": config.labelled_share,
-        },
+        "source": _source(config, recipe),
         "precision": config.precision,
         "device": str(state.device),
         "versions": versions(),

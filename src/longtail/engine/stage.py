@@ -113,7 +113,7 @@ class Recipe:
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for YAML, JSON and comparison."""
-        out = _to_data(self)
+        out: dict[str, Any] = _to_data(self)
         out["options"] = {k: _to_data(v) for k, v in self.options}
         return out
 

@@ -87,8 +87,10 @@ class RunState:
 
     def place(self, network: nn.Module) -> Any:
         """A network on the run's device, in its memory layout."""
-        network = network.to(self.device)
-        return network.to(memory_format=torch.channels_last) if self.channels_last else network
+        layout: dict[str, Any] = (
+            {"memory_format": torch.channels_last} if self.channels_last else {}
+        )
+        return network.to(self.device, **layout)
 
     def end_of(self, stage: str) -> Any:
         """A frozen network with the weights a finished stage ended with."""

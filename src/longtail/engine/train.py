@@ -208,9 +208,9 @@ class Trainer:
             state.data = state.start if stage.data_from == "start" else state.datas[stage.data_from]
         for spec in stage.before:
             run_handover(state, spec)
-        tensors = {"network": state.network.state_dict()}
+        kept: dict[str, Any] = {"network": state.network.state_dict()}
         if state.data is not state.start:
-            tensors["data"] = _pack(state.data)
+            kept["data"] = _pack(state.data)
         about = {
             "extra_rows": state.data.extra_rows,
             "teachers": state.teachers,
@@ -218,7 +218,7 @@ class Trainer:
             "notes": state.notes,
         }
         if state.ranks.first:
-            self.folder.save_state(name, join_state(**tensors), about)
+            self.folder.save_state(name, join_state(**kept), about)
         state.ranks.barrier()
 
     def _data(self, packed: dict[str, Tensor] | None, extra_rows: int) -> StageData:

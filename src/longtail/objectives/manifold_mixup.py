@@ -54,5 +54,5 @@ class ManifoldMixup(Objective):
     def _cut(self, ctx: Context, images: bool, u: float) -> str | None:
         if self.cut != "random":
             return self.cut
-        choices = [*([None] if images else []), *ctx.model.cuts]
+        choices: list[str | None] = [*([None] if images else []), *ctx.model.cuts]
         return choices[min(int(u * len(choices)), len(choices) - 1)]
