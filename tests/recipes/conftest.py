@@ -80,11 +80,11 @@ def on_digits() -> Callable[..., Trained]:
 
 @pytest.fixture(scope="session")
 def on_toy() -> Callable[..., Trained]:
-    """``on_toy("ldam", "loss=cross_entropy")``: ten steps on four classes, seed 0."""
+    """``on_toy("ldam", "loss=cross_entropy")``: five short epochs on four classes, seed 0."""
 
     @cache
-    def train(recipe: str, *settings: str) -> Trained:
-        return _train(recipe, toy_data(), 5, settings)
+    def train(recipe: str, *settings: str, epochs: int = 5) -> Trained:
+        return _train(recipe, toy_data(), epochs, settings)
 
     return train
 
