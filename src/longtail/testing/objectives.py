@@ -114,7 +114,7 @@ def gradient_reaches_the_network(record: Record) -> None:
     """The loss has a gradient in the head and in the backbone."""
     built = _stage(record)
     terms = built.objective.terms(built.ctx, first_batch(built))
-    terms.total.backward()  # type: ignore[no-untyped-call]
+    terms.total.backward()
     got = {n.split(".")[0] for n, p in built.ctx.model.named_parameters() if p.grad is not None}
     assert {"backbone", "head"} <= got, got
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 from typing import Any
@@ -144,13 +145,14 @@ def modalities_are_true(record: Record) -> None:
     """It trains on the kinds of input that it declares, and refuses the others."""
     for modality in ("table", "text"):
         if modality in record.modalities:
-            run = _fit(record.name, modality)
-            assert 0 <= run.metrics["test"]["balanced_accuracy"] <= 1
+            logits = _logits(_fit(record.name, modality), modality)
+            assert torch.isfinite(logits).all()
         else:
             raises_two_lines(ConfigError, lambda m=modality: _fit(record.name, m))
 
 
 def _fit(name: str, modality: str = "image", seed: int = 0) -> Any:
+    """Train one epoch a stage; without test rows nothing is evaluated."""
     config = RunConfig(
         recipe=name,
         epochs=len(resolve_recipe(name).stages),
@@ -159,11 +161,11 @@ def _fit(name: str, modality: str = "image", seed: int = 0) -> Any:
         device="cpu",
         progress=False,
     )
-    return fit(config, dataset=toy_data(modality))
+    return fit(config, dataset=dataclasses.replace(toy_data(modality), test=None))
 
 
-def _logits(run: Any) -> torch.Tensor:
-    test = toy_data().test
+def _logits(run: Any, modality: str = "image") -> torch.Tensor:
+    test = toy_data(modality).test
     assert test is not None
     logits: torch.Tensor = run.predict_logits(test.store.fetch(torch.arange(len(test.labels))))
     return logits

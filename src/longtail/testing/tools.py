@@ -128,7 +128,7 @@ def noise(*shape: int, seed: int = 2) -> Tensor:
 def all_gradients(module: nn.Module, total: Tensor) -> None:
     """Every trainable parameter gets a finite gradient."""
     module.zero_grad(set_to_none=True)
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None, f"no gradient reaches {name}"
