@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longtail.cli.options import DataFlags, with_flags
+from longtail.cli.runs import open_run
 from longtail.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -39,10 +40,8 @@ def evaluate(
 ) -> None:
     """Measure a trained run on the test part of DATA, or on all of it where it has no parts."""
     from longtail.cli.summary import metrics_table
-    from longtail.engine.launch import launch
-    from longtail.engine.run import load_run
 
-    model = load_run(run, device=str(launch(device).device))
+    model = open_run(run, device)
     split = _own_test(model, flags) if data is None else _rows(model, data, flags)
     if adapt:
         for line in _adapt(model, split, flags):
