@@ -205,3 +205,15 @@ def test_errors_have_two_lines(table: np.ndarray, ids: np.ndarray) -> None:
     with pytest.raises(LongtailError) as caught:
         LongTailClassifier(epochs=0).fit(table, ids)
     assert len(str(caught.value).splitlines()) == 2
+
+
+def test_fits_in_threads_equal_fits_in_turn(table: np.ndarray, ids: np.ndarray) -> None:
+    def proba(seed: int) -> np.ndarray:
+        model = LongTailClassifier("crt", epochs=2, random_state=seed)
+        return model.fit(table, ids).predict_proba(table)
+
+    seeds = list(range(4)) * 4
+    alone = [proba(seed) for seed in range(4)]
+    together = joblib.Parallel(4, backend="threading")(joblib.delayed(proba)(s) for s in seeds)
+    for seed, found in zip(seeds, together, strict=True):
+        np.testing.assert_array_equal(found, alone[seed])

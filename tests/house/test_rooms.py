@@ -21,7 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("objectives", "data"),
     ("engine",),
     ("recipes",),
-    ("estimator", "reports", "adapters"),
+    ("estimator", "_estimator_inputs", "reports", "adapters"),
     ("cli", "testing", "__main__"),
 )
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -29,6 +29,7 @@ FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 BESIDE = {
     ("models", "functional"),
     ("__main__", "cli"),
+    ("estimator", "_estimator_inputs"),
     *((a, b) for a in FLOORS[0] for b in FLOORS[0]),
 }
 BELOW_RECIPES = [name for names in FLOORS[:5] for name in names if name != "records"]

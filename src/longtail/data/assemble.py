@@ -211,11 +211,16 @@ def default_backbone(modality: str, shape: tuple[int, ...]) -> str:
 
 
 def default_augment(modality: str, shape: tuple[int, ...]) -> PartSpec | None:
-    """The view policy for encoded inputs of that shape, unless the source or user says."""
+    """The view policy for encoded inputs of that shape, unless the source or user says.
+
+    Grey images are shifted and never mirrored: they are often glyphs, which a mirror changes.
+    """
     if modality != "image":
         return None
     side = min(shape[1:])
-    return part("shift", pixels=1) if side < 16 else part("crop_flip", padding=max(1, side // 8))
+    if side < 16:
+        return part("shift", pixels=1)
+    return part("crop_flip", padding=max(1, side // 8), flip=shape[0] > 1)
 
 
 def _augment(raw: Raw, shape: tuple[int, ...]) -> PartSpec | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from longtail.engine.optim import Average, build_optimizer, optimizer_spec, sele
 from longtail.engine.stage import Stage
 from longtail.engine.state import RunState, backbone_record
 from longtail.errors import ConfigError
+from longtail.models import seeded
 from longtail.objectives.base import Objective
 from longtail.posthoc.prior import effective_prior
 from longtail.registry import instantiate
@@ -228,11 +228,3 @@ def composed_prior(loss: Any, sampler: Any, natural: Tensor, allow_double: bool)
         natural=natural,
         allow_double=allow_double,
     )
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Torch's global generator under a seed, and as it was afterwards."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield

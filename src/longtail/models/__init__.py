@@ -1,7 +1,7 @@
 """Networks and what they are made of: first layers, backbones, heads, slow copies."""
 
 from longtail.models.backbones import MLP, Backbone, HashedText, Pieces, SmallCNN
-from longtail.models.build import build_backbone, build_network
+from longtail.models.build import build_backbone, build_network, seeded
 from longtail.models.heads import CosineHead, Head, LinearHead, MLPProjector
 from longtail.models.inputs import InputSpec, Normalise, TableEncoder, build_normalise
 from longtail.models.momentum import Queue, Twin
@@ -37,4 +37,5 @@ __all__ = [
     "build_network",
     "build_normalise",
     "load_torchvision_state",
+    "seeded",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,7 +26,9 @@ from longtail.models.networks import (
 from longtail.models.tree import TreeNetwork
 from longtail.registry import PartSpec, part
 
-__all__ = ["NetworkParts", "build_backbone", "build_network"]
+__all__ = ["NetworkParts", "build_backbone", "build_network", "seeded"]
+
+_SEEDING = threading.RLock()
 
 
 class NetworkParts:
@@ -169,8 +173,15 @@ def build_network(
     specs = [part(s) if isinstance(s, str) else s for s in (spec, head)]
     side = part(projector) if isinstance(projector, str) else projector
     parts = NetworkParts(input_spec, backbone, num_classes, specs[1], side, backbone_options or {})
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         made = registry.instantiate("networks", specs[0], parts=parts)
     assert isinstance(made, Network)
     return made
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's generator on the CPU under a seed, and as it was afterwards; one thread at a time."""
+    with _SEEDING, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
