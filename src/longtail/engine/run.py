@@ -246,6 +246,8 @@ def load_run(folder: Path | str, *, device: str = "cpu") -> Run:
 
     live = _assemble(info["structure"], network, len(info["class_names"]))
     live.load_state_dict(parts["network"])
+    if info["channels_last"]:
+        live = live.to(memory_format=torch.channels_last)
     adjusters = []
     for number, spec in enumerate(recipe.adjusters):
         adjuster = instantiate("adjusters", spec)
