@@ -65,6 +65,8 @@ def _own(model: Run, flags: DataFlags) -> Dataset:
         validation=source.get("validation", False),
         labelled_share=source["labelled_share"],
     )
+    if list(found.class_names) != model.class_names:
+        raise DataError(f"{found.name} has other classes than the run", "name DATA as it was")
     if found.fingerprint != model.info["data"]["fingerprint"]:
         print(f"warning: {source['data']} is not what the run was trained on", file=sys.stderr)
     return found
@@ -79,8 +81,6 @@ def _own_test(model: Run, flags: DataFlags) -> Split:
     own = _own(model, flags)
     if own.test is None:
         raise DataError(f"{own.name} has no test part", "name other DATA")
-    if list(own.class_names) != model.class_names:
-        raise DataError(f"{own.name} has other classes than the run", "name DATA as it was")
     return own.test
 
 
