@@ -25,6 +25,7 @@ from longtail.engine.handover import hold_out_meta
 from longtail.engine.launch import Launch, launch
 from longtail.engine.loop import BuiltStage, Observer
 from longtail.engine.overrides import resolve_recipe
+from longtail.engine.preflight import preflight
 from longtail.engine.recorder import Recorder
 from longtail.engine.run import Run, load_run
 from longtail.engine.stage import Recipe, Stage
@@ -97,6 +98,7 @@ def fit(config: RunConfig, dataset: Any = None) -> Run:
         if there and folder.has("metrics.json"):
             return load_run(folder.path, device=str(place.device))
     state = _state(config, recipe, data, plan, place)
+    preflight(state, config.target_prior)
     info = _info(config, recipe, data, plan, state)
     if not folder.has("run.json"):
         folder.save("run.json", info)
@@ -146,6 +148,8 @@ class _Plan:
         batch = config.batch_size or default_batch(rows)
         own = int(dict(record.details).get("epochs", recipe.epochs))
         epochs = config.epochs if config.epochs is not None else own
+        if config.lr is not None and not 0 < config.lr < float("inf"):
+            raise ConfigError(f"lr must be above 0, not {config.lr}", "give a number such as 0.1")
         for name, value in (("epochs", epochs), ("batch size", batch)):
             if value < 1:
                 raise ConfigError(
