@@ -57,9 +57,7 @@ def test_three_random_moments(runs: Any, tmp_path: Path, assert_same_run: Any) -
 @pytest.mark.parametrize("recipe", LONG)
 def test_random_moments(runs: Any, tmp_path: Path, assert_same_run: Any, recipe: str) -> None:
     kills, epochs, settings = LONG[recipe]
-    kill_and_resume(
-        runs, tmp_path, recipe, kills, assert_same_run, epochs=epochs, set=settings
-    )
+    kill_and_resume(runs, tmp_path, recipe, kills, assert_same_run, epochs=epochs, set=settings)
 
 
 def test_twenty_moments_are_spread() -> None:
