@@ -111,7 +111,8 @@ def train_set(name: str, args: argparse.Namespace) -> int:
 def command(name: str, recipe: str, seed: int, data_root: str) -> Iterator[str]:
     table = SETS[name]
     yield from ("train", table.data, "--recipe", recipe, "--epochs", str(table.epochs))
-    yield from ("--seed", str(seed), "--data-root", data_root, *table.flags)
+    root = () if table.data.endswith(".csv") else ("--data-root", data_root)
+    yield from ("--seed", str(seed), *root, *table.flags)
 
 
 def one(name: str, recipe: str, seed: int, data_root: str) -> int:

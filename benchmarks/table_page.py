@@ -98,12 +98,14 @@ def _section(name: str, table: Any, rows: list[dict[str, Any]], against: dict[st
         lines.append(
             " | ".join(["| " + recipe, str(len(mine)), *cells, said, *cost, seconds + " |"])
         )
-    missing = [
-        f"{r} (seed {s})" for r in table.recipes for s in range(table.seeds)
-        if not any(x["recipe"] == r and x["seed"] == s for x in rows)
-    ]  # fmt: skip
+    missing = []
+    for recipe in table.recipes:
+        there = {x["seed"] for x in rows if x["recipe"] == recipe}
+        left = [str(s) for s in range(table.seeds) if s not in there]
+        if left:
+            missing.append(f"{recipe} (seed {', '.join(left)})")
     if missing:
-        lines += ["", f"Not run yet: {', '.join(missing)}."]
+        lines += ["", f"Not run yet: {'; '.join(missing)}."]
     return "\n".join([*lines, "", f"Command of a row: `{rows[0]['command']}`", ""])
 
 

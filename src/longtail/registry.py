@@ -47,6 +47,7 @@ _TABLES: dict[str, str] = {
     "datasets": "longtail.records.datasets",
 }
 KINDS: tuple[str, ...] = tuple(_TABLES)
+_SINGULAR = {k: k[:-2] if k.endswith("ses") else k[:-1] for k in KINDS}
 
 #: keyword of a part -> kind of a part spec given there (anything else: the kind of the parent).
 _FIELD_KINDS = {
@@ -116,8 +117,7 @@ def register(*new: Record) -> None:
 
 
 def _plural(kind: str) -> str:
-    singular = {k[:-1] if not k.endswith("ses") else k[:-2]: k for k in KINDS}
-    found = kind if kind in _TABLES else singular.get(kind)
+    found = kind if kind in _TABLES else {v: k for k, v in _SINGULAR.items()}.get(kind)
     if found is None:
         raise UnknownNameError("kind", kind, KINDS)
     return found
@@ -142,7 +142,7 @@ def get(kind: str, name: str) -> Record:
     for record in table.values():
         if name in record.aliases:
             return record
-    raise UnknownNameError(_plural(kind).removesuffix("s"), name, table)
+    raise UnknownNameError(_SINGULAR[_plural(kind)], name, table)
 
 
 def find(name: str) -> tuple[Record, ...]:
@@ -220,9 +220,18 @@ def instantiate(kind: str, spec: PartSpec | str, **extra: Any) -> Any:
     accepted = _parameters(factory)
     for key in options:
         if accepted is not None and key not in accepted:
-            raise UnknownNameError(f"option of {record.kind} {spec.name!r} called", key, accepted)
+            raise UnknownNameError(
+                f"option of {_SINGULAR[record.kind]} {spec.name!r} called", key, accepted
+            )
     inner = [_inner(kind, "", v) for v in spec.inner]
-    return factory(*inner, **{k: _inner(kind, k, v) for k, v in options.items()})
+    given = {k: _inner(kind, k, v) for k, v in options.items()}
+    try:
+        return factory(*inner, **given)
+    except TypeError as error:
+        raise ConfigError(
+            f"{_SINGULAR[record.kind]} {spec} cannot be built: {error}",
+            f"see longtail explain {spec.name} for the values it takes",
+        ) from error
 
 
 def _inner(kind: str, keyword: str, value: Any) -> Any:

@@ -120,9 +120,9 @@ def test_the_rate_falls_within_each_stage(monkeypatch: pytest.MonkeyPatch) -> No
         ({"batch_size": 0}, "batch-size must be at least 1"),
         ({"accumulate": 0}, "accumulate must be at least 1"),
         ({"batch_size": 2, "accumulate": 3}, "2 rows has no 3 micro-batches"),
-        ({"lr": 0.0}, "lr must be positive"),
-        ({"lr": -1.0}, "lr must be positive"),
-        ({"lr": math.nan}, "lr must be positive"),
+        ({"lr": 0.0}, "lr must be above 0"),
+        ({"lr": -1.0}, "lr must be above 0"),
+        ({"lr": math.nan}, "lr must be above 0"),
     ],
 )
 def test_numbers_that_train_nothing_are_refused(options: dict[str, Any], said: str) -> None:

@@ -24,6 +24,8 @@ from longtail.errors import LongtailError
 __all__ = ["app", "main"]
 
 RESUMABLE = ("train", "compare")
+#: what the parser raises for words it does not understand
+UsageError: type[Any] = typer.BadParameter.__bases__[0]
 
 
 class Verbs(TyperGroup):
@@ -33,7 +35,7 @@ class Verbs(TyperGroup):
         """Run a verb."""
         try:
             return super().invoke(ctx)
-        except (LongtailError, OSError, KeyboardInterrupt) as error:
+        except (LongtailError, OSError, KeyboardInterrupt, UsageError) as error:
             if ctx.params.get("debug"):
                 raise
             if isinstance(error, BrokenPipeError):
@@ -51,6 +53,10 @@ def _explain(error: BaseException) -> tuple[str, str, int]:
         return "stopped by the keyboard", _how_to_resume(sys.argv[1:]), 130
     if isinstance(error, LongtailError):
         return _line(error.what), _line(error.do) or "see longtail --help", 2
+    if isinstance(error, UsageError):
+        context = getattr(error, "ctx", None)
+        path = "longtail" if context is None else context.command_path
+        return _line(error.format_message()).rstrip("."), f"see {path} --help", 2
     return _line(str(error)), "check the path, its permissions and the room on the disk", 2
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longtail.cli.options import Data, RunFlags, slug, with_flags
+from longtail.errors import ConfigError
 
 if TYPE_CHECKING:
     from longtail.data import Dataset
@@ -36,6 +37,8 @@ def compare(
     from longtail.registry import get
 
     names = [get("recipes", n.strip()).name for n in recipes.split(",") if n.strip()]
+    if not names:
+        raise ConfigError("--recipes names no recipe", "such as --recipes ce,balanced_softmax")
     output = flags.output or Path("runs") / f"compare-{slug(data)}"
     places = [
         (name, flags.seed + k, output / f"{name}-seed{flags.seed + k}")

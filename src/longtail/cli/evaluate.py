@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longtail.cli.options import DataFlags, with_flags
+from longtail.cli.runs import open_run
 from longtail.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -39,10 +40,8 @@ def evaluate(
 ) -> None:
     """Measure a trained run on the test part of DATA, or on all of it where it has no parts."""
     from longtail.cli.summary import metrics_table
-    from longtail.engine.launch import launch
-    from longtail.engine.run import load_run
 
-    model = load_run(run, device=str(launch(device).device))
+    model = open_run(run, device)
     split = _own_test(model, flags) if data is None else _rows(model, data, flags)
     if adapt:
         for line in _adapt(model, split, flags):
@@ -66,6 +65,8 @@ def _own(model: Run, flags: DataFlags) -> Dataset:
         validation=source.get("validation", False),
         labelled_share=source["labelled_share"],
     )
+    if list(found.class_names) != model.class_names:
+        raise DataError(f"{found.name} has other classes than the run", "name DATA as it was")
     if found.fingerprint != model.info["data"]["fingerprint"]:
         print(f"warning: {source['data']} is not what the run was trained on", file=sys.stderr)
     return found
@@ -80,8 +81,6 @@ def _own_test(model: Run, flags: DataFlags) -> Split:
     own = _own(model, flags)
     if own.test is None:
         raise DataError(f"{own.name} has no test part", "name other DATA")
-    if list(own.class_names) != model.class_names:
-        raise DataError(f"{own.name} has other classes than the run", "name DATA as it was")
     return own.test
 
 

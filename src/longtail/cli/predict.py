@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from longtail.cli.runs import open_run
 from longtail.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -49,10 +50,8 @@ def predict(
     if output.suffix.lower() != ".csv":
         raise ConfigError(f"predictions are written as CSV, not {output.name!r}", "end it in .csv")
     from longtail.engine.checkpoint import write_atomic
-    from longtail.engine.launch import launch
-    from longtail.engine.run import load_run
 
-    model = load_run(run, device=str(launch(device).device))
+    model = open_run(run, device)
     rows = read_inputs(inputs, model.info["modality"])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

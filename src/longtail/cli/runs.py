@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from longtail.errors import ConfigError
 
-__all__ = ["expand", "refuse_occupied"]
+if TYPE_CHECKING:
+    from longtail.engine.run import Run
+
+__all__ = ["expand", "open_run", "refuse_occupied"]
 
 RUN_FILE = "run.json"
 
@@ -36,3 +40,19 @@ def expand(paths: Iterable[Path]) -> list[Path]:
                 f"{path} is no run folder", "give a folder that longtail train or compare wrote"
             )
     return list(dict.fromkeys(runs))
+
+
+def open_run(folder: Path, device: str) -> Run:
+    """A finished run, ready to predict."""
+    if not (folder / RUN_FILE).is_file():
+        raise ConfigError(
+            f"{folder} is no run folder", "give a folder that longtail train or compare wrote"
+        )
+    if not (folder / "metrics.json").is_file():
+        raise ConfigError(
+            f"the run in {folder} is not finished", "end it with its command and --resume"
+        )
+    from longtail.engine.launch import launch
+    from longtail.engine.run import load_run
+
+    return load_run(folder, device=str(launch(device).device))

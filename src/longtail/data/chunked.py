@@ -24,6 +24,8 @@ def open_npz(path: str | Path) -> dict[str, NDArray[Any]]:
     except FileNotFoundError:
         raise DataError(f"there is no file {path}", "check the path") from None
     except ValueError as error:
+        if not zipfile.is_zipfile(path):
+            raise _broken(path, "it is no zip archive") from None
         if "pickle" not in str(error):
             raise _broken(path, error) from None
         raise DataError(
@@ -34,7 +36,7 @@ def open_npz(path: str | Path) -> dict[str, NDArray[Any]]:
         raise _broken(path, error) from None
 
 
-def _broken(path: str | Path, error: Exception) -> DataError:
+def _broken(path: str | Path, error: object) -> DataError:
     return DataError(
         f"{path} is no readable .npz file ({str(error)[:80]})", "write it again with np.savez"
     )

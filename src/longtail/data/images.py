@@ -60,7 +60,7 @@ def _unreadable(path: str, error: BaseException) -> DataError:
         why = f"broken or truncated: {str(error)[:80]}"
     return DataError(
         f"the image {path} cannot be read ({why})",
-        "repair or remove it, or leave unreadable images out with on_bad='skip'",
+        "repair or remove it, or leave unreadable images out with the data option on_bad: skip",
     )
 
 

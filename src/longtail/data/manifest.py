@@ -61,7 +61,7 @@ def read_csv(path: Path, delimiter: str | None = None) -> Table:
         if len(row) != len(header):
             raise DataError(
                 f"row {number} of {path} has {len(row)} fields and the header {len(header)}",
-                f"fields are told apart by {mark!r}; another: delimiter=...",
+                f"fields are told apart by {mark!r}; another: the data option delimiter",
             )
     columns = list(zip(*rows[1:]))
     return tables.from_strings(dict(zip(header, columns)), len(rows) - 1)
@@ -114,7 +114,7 @@ def _from_table(table: Table, name: str, where: str, base: Path, options: Option
     if label not in table.columns:
         raise DataError(
             f"{where} has no label column {label!r} (it has {', '.join(table.columns)})",
-            f"{suggest(label, table.columns)}; name it with label=COLUMN",
+            f"{suggest(label, table.columns)}; name it with the data option label: COLUMN",
         )
     if not len(table):
         raise DataError(f"{where} has no rows", "give at least one row a class")

@@ -110,7 +110,7 @@ class Options:
             )
         if not 0 <= self.validation < 1 and self.validation is not True:
             raise ConfigError(
-                f"validation={self.validation} is no share", "give True, or a number in (0, 1)"
+                f"validation={self.validation} is no share", "give a number in (0, 1), such as 0.1"
             )
         size = self.image_size
         sides = size if isinstance(size, tuple) else (size,)

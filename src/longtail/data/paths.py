@@ -39,7 +39,7 @@ def resolve_paths(
         if (not plain or os.path.islink(path)) and not inside(path, real):
             raise DataError(
                 f"{where} names {name!r}, which leaves its root {root}",
-                "move the file below the root, or give root= a folder that holds all files",
+                "move the file below the root, or give a folder that holds all files: data option root",
             )
         full.append(path)
         if not os.path.isfile(path):
@@ -48,6 +48,6 @@ def resolve_paths(
         listed = ", ".join(names[i] for i in missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise DataError(
             f"{where} names {len(missing)} files that are not in {root}: {listed}",
-            "give root= the folder that the paths start from, or on_bad='skip'",
+            "give the folder that the paths start from (data option root), or on_bad: skip",
         )
     return full, missing

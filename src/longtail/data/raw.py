@@ -18,17 +18,29 @@ __all__ = ["Raw", "Rows", "Table"]
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equal length: float64 numbers, or strings in object arrays."""
+    """Columns of equal length: float64 numbers, or strings in object arrays.
+
+    Attributes:
+        columns: by name.
+        rows: ``N``.
+        at: ``(N,)`` positions in the source, for messages; ``None``: as they are.
+    """
 
     columns: dict[str, NDArray[Any]]
     rows: int
+    at: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return self.rows
 
     def take(self, index: NDArray[np.int64]) -> Table:
         """The rows at positions ``index``."""
-        return Table({k: v[index] for k, v in self.columns.items()}, len(index))
+        at = index if self.at is None else self.at[index]
+        return Table({k: v[index] for k, v in self.columns.items()}, len(index), at)
+
+    def row(self, position: int) -> int:
+        """Where a row stood in the source."""
+        return position if self.at is None else int(self.at[position])
 
 
 @dataclass(frozen=True)

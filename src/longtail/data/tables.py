@@ -134,7 +134,7 @@ def encode_table(table: Table, columns: Sequence[Column]) -> Tensor:
             )
         values = table.columns[name]
         if kind == "numeric":
-            out[:, i] = _finite(name, values)
+            out[:, i] = _finite(name, values, table)
         else:
             codes = {word: code for code, word in enumerate(categories, 1)}
             out[:, i] = [codes.get(_word(v), 0) for v in values.tolist()]
@@ -146,7 +146,7 @@ def _word(value: Any) -> str:
     return str(int(value)) if whole else str(value)
 
 
-def _finite(name: str, values: NDArray[Any]) -> NDArray[np.float64]:
+def _finite(name: str, values: NDArray[Any], table: Table) -> NDArray[np.float64]:
     fast = _fast(values)
     if fast is not None:
         values = fast
@@ -159,7 +159,7 @@ def _finite(name: str, values: NDArray[Any]) -> NDArray[np.float64]:
         ]
         if wrong:
             raise DataError(
-                f"column {name!r} is numeric, and row {wrong[0][0]} holds {wrong[0][1]!r}",
+                f"column {name!r} is numeric, and row {table.row(wrong[0][0])} holds {wrong[0][1]!r}",
                 "make all its values numbers",
             )
         values = np.asarray([np.nan if p is None else p for p in parsed], dtype=np.float64)
@@ -168,7 +168,7 @@ def _finite(name: str, values: NDArray[Any]) -> NDArray[np.float64]:
         row = int(np.flatnonzero(bad)[0])
         what = "infinite" if np.isinf(values[row]) else "missing (NaN)"
         raise DataError(
-            f"column {name!r} has {int(bad.sum())} {what} values, the first in row {row}",
+            f"column {name!r} has {int(bad.sum())} {what} values, the first in row {table.row(row)}",
             "fill them in (the median, say) or drop the column",
         )
     over = np.abs(values) > np.finfo(np.float32).max

@@ -22,7 +22,7 @@ from longtail.posthoc.prior import effective_prior
 from longtail.registry import instantiate
 from longtail.types import ClassStats, Context, Progress
 
-__all__ = ["Settings", "build_stage", "stage_prior"]
+__all__ = ["Settings", "build_stage", "check_scale", "composed_prior", "stage_prior"]
 
 
 class Settings:
@@ -46,7 +46,7 @@ def build_stage(state: RunState, stage: Stage, number: int, settings: Settings) 
     data = stage_rows(state.data, stage.classes)
     stats = _stats(state, stage, data)
     loss = instantiate("losses", stage.loss).bind(stats).to(state.device)
-    _check_scale(state, stage, loss)
+    check_scale(state, stage, loss)
     objective: Objective = instantiate("objectives", stage.objective)
     named = select_trainable(state.network, stage.trains)
     rate = (
@@ -127,7 +127,8 @@ def _alone(state: RunState, stage: Stage) -> float:
     return 10.0 if head_only and adaptive else 1.0
 
 
-def _check_scale(state: RunState, stage: Stage, loss: Any) -> None:
+def check_scale(state: RunState, stage: Stage, loss: Any) -> None:
+    """A margin loss and the head must agree about the scale of cosines."""
     head = state.network.scale
     if loss.scale is not None and (head is None or abs(float(head) - loss.scale) > 1e-6):
         has = "no cosine scale" if head is None else f"scale {float(head):g}"
@@ -211,20 +212,23 @@ def stage_prior(state: RunState, stage: Stage, built: BuiltStage) -> Tensor | No
     ``prior ~ s_c w_c exp(-a_c)`` of sampler, class weights and additive offset at the stage's end;
     a composition that corrects the prior twice is refused.
     """
-    natural = state.stats.prior
-    loss = built.ctx.loss
+    built.ctx.progress.set(built.epochs - 1, built.steps - 1)
+    data = built.ctx.stats.prior if len(built.ctx.data) else state.stats.prior
+    found = composed_prior(built.ctx.loss, built.feed.main.sampler, data, state.recipe.allow_double)
+    built.ctx.progress.set(0, 0)
+    return found
+
+
+def composed_prior(loss: Any, sampler: Any, natural: Tensor, allow_double: bool) -> Tensor | None:
+    """:func:`~longtail.posthoc.prior.effective_prior` of live parts, at the clock they read."""
     offset = loss.prior_offset()
     if offset is None:
         return None
-    built.ctx.progress.set(built.epochs - 1, built.steps - 1)
     weight = loss.class_weight()
-    built.ctx.progress.set(0, 0)
-    marginal = built.feed.main.sampler.class_marginal(1.0)
-    data = built.ctx.stats.prior if len(built.ctx.data) else natural
     return effective_prior(
-        marginal,
+        sampler.class_marginal(1.0),
         None if weight is None else weight.detach().cpu().double(),
         offset.detach().cpu().double(),
-        natural=data,
-        allow_double=state.recipe.allow_double,
+        natural=natural,
+        allow_double=allow_double,
     )

@@ -139,10 +139,9 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put the tensors of :func:`optimizer_state` back, in the memory layout of the parameters.
+    """Put the tensors of :func:`optimizer_state` back, laid out in memory as their parameters.
 
-    A fused optimiser walks parameter and state side by side in memory, so state that was saved
-    contiguous must not stay so beside a channels-last parameter.
+    Fused optimisers walk parameter and moments by address, whatever their strides say.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
@@ -151,7 +150,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
         like = parameters[int(number)]
         if value.shape == like.shape:
             value = torch.empty_like(like, dtype=value.dtype).copy_(value)
-        state.setdefault(int(number), {})[name] = value.detach()
+        state.setdefault(int(number), {})[name] = value
     whole = optimizer.state_dict()
     whole["state"] = state
     optimizer.load_state_dict(whole)

@@ -13,8 +13,9 @@ from torch import nn
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.registry import PartSpec, part
 
-__all__ = ["Average", "OPTIMIZERS", "build_optimizer", "select_trainable", "set_modes"]
+__all__ = ["BN_MODES", "OPTIMIZERS", "Average", "build_optimizer", "select_trainable", "set_modes"]
 
+BN_MODES = ("train", "eval", "update_stats")
 OPTIMIZERS: dict[str, Any] = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
@@ -102,8 +103,8 @@ def set_modes(model: nn.Module, bn: str) -> None:
     ``train`` leaves all in train mode; ``eval`` puts every module without a trained parameter in
     eval mode; ``update_stats`` does so for all but BatchNorm, whose statistics keep moving.
     """
-    if bn not in ("train", "eval", "update_stats"):
-        raise UnknownNameError("BatchNorm policy", bn, ("train", "eval", "update_stats"))
+    if bn not in BN_MODES:
+        raise UnknownNameError("BatchNorm policy", bn, BN_MODES)
     model.train()
     if bn == "train":
         return

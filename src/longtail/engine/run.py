@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longtail.engine.checkpoint import fitting, join_state, load_tensors, save_tensors, split_state
+from longtail.engine.checkpoint import join_state, load_tensors, save_tensors, split_state
 from longtail.engine.feed import to_float
 from longtail.engine.folder import RunFolder
 from longtail.engine.stage import Recipe
@@ -228,11 +228,6 @@ def _chunks(split: Any, size: int = 512) -> Iterator[tuple[Tensor, Tensor]]:
 def load_run(folder: Path | str, *, device: str = "cpu") -> Run:
     """Read a finished run from its folder; only tensors and JSON are read."""
     place = RunFolder(Path(folder), write=False)
-    with fitting("run.json or model.safetensors"):
-        return _read(place, device)
-
-
-def _read(place: RunFolder, device: str) -> Run:
     info = place.read("run.json")
     recipe = Recipe.from_data(info["recipe"])
     tensors, _ = load_tensors(place.path / "model.safetensors")
@@ -251,7 +246,7 @@ def _read(place: RunFolder, device: str) -> Run:
 
     live = _assemble(info["structure"], network, len(info["class_names"]))
     live.load_state_dict(parts["network"])
-    if info["channels_last"]:  # as it was trained: the same kernels, the same bits
+    if info["channels_last"]:  # the layout of training: the same sums in the same order
         live = live.to(memory_format=torch.channels_last)
     adjusters = []
     for number, spec in enumerate(recipe.adjusters):

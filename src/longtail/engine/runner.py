@@ -25,6 +25,7 @@ from longtail.engine.handover import hold_out_meta
 from longtail.engine.launch import Launch, launch
 from longtail.engine.loop import BuiltStage, Observer
 from longtail.engine.overrides import resolve_recipe
+from longtail.engine.preflight import preflight
 from longtail.engine.recorder import Recorder
 from longtail.engine.run import Run, load_run
 from longtail.engine.stage import Recipe, Stage
@@ -97,6 +98,7 @@ def fit(config: RunConfig, dataset: Any = None) -> Run:
         if there and folder.has("metrics.json"):
             return load_run(folder.path, device=str(place.device))
     state = _state(config, recipe, data, plan, place)
+    preflight(state, config.target_prior)
     info = _info(config, recipe, data, plan, state)
     if not folder.has("run.json"):
         folder.save("run.json", info)
@@ -153,7 +155,7 @@ class _Plan:
                 "give a smaller --accumulate, or a larger --batch-size",
             )
         if config.lr is not None and not 0 < config.lr < float("inf"):
-            raise ConfigError(f"lr must be positive and finite, not {config.lr}", "try --lr 0.01")
+            raise ConfigError(f"lr must be above 0, not {config.lr}", "give a number such as 0.1")
         shares = allocate(epochs, [s.epochs for s in recipe.stages])
         pairs = zip(recipe.stages, shares, strict=True)
         stages = tuple(dataclasses.replace(s, epochs=e) for s, e in pairs)

@@ -92,6 +92,9 @@ class Adjuster(Part):
         """The same as :meth:`transform`."""
         return self.transform(outputs)
 
+    #: True where no formula says how the adjuster moves the prior.
+    untold = False
+
     def effective_prior(self, prior: Tensor) -> Tensor | None:
         """``(C,)`` prior that the adjusted logits answer to, from that of the raw ones.
 

@@ -95,6 +95,8 @@ class TauNorm(Adjuster):
             )
         return features @ self.weight.to(features).T
 
+    untold = True
+
     def effective_prior(self, prior: Tensor) -> None:
         """Not expressible: how norms follow class counts is not known exactly."""
 

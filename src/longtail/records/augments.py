@@ -1,6 +1,6 @@
 """Records of kind `augments`: transforms of views (tag `view`) and of whole batches (`mix`)."""
 
-from longtail.registry import Record, register
+from longtail.registry import Record, part, register
 
 __all__: list[str] = []
 
@@ -56,6 +56,7 @@ register(
         "longtail.augment.views:Chain",
         family="view",
         modalities=("image",),
+        case={"inner": (part("shift"), part("flip"))},
         tags=("view",),
     ),
     Record(

@@ -17,7 +17,8 @@ __all__ = ["Check", "check", "checks_for", "exception_of", "identifier", "pairs"
 
 #: modules whose import adds their checks
 _TABLES = (
-    "every", "losses", "weights", "samplers",
+    "every", "losses", "weights", "samplers", "augments", "heads", "backbones", "networks", "objectives",
+    "adjusters", "metrics", "small", "recipes",
 )  # fmt: skip
 
 #: kind -> (packages or modules searched, base class of what must have a record)

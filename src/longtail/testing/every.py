@@ -52,7 +52,8 @@ def record_is_complete(record: Record) -> None:
     pattern = SET_NAME if record.kind == "datasets" else SNAKE
     assert pattern.fullmatch(record.name), record.name
     assert record.kind in KINDS
-    assert 10 <= len(record.summary) <= 140 and "\n" not in record.summary, record.summary
+    assert 10 <= len(record.summary) <= 140, record.summary
+    assert "\n" not in record.summary
     assert record.modalities
     assert set(record.modalities) <= set(MODALITIES)
     assert not record.reference or re.search(r"\d{4}|maximum likelihood", record.reference)

@@ -149,7 +149,8 @@ def half_precision(record: Record) -> None:
         low = z.to(dtype).requires_grad_()
         value = loss(low, y)
         (grad,) = torch.autograd.grad(value, low)
-        assert value.dtype == torch.float32 and torch.isfinite(value), str(dtype)
+        assert value.dtype == torch.float32, str(dtype)
+        assert torch.isfinite(value), str(dtype)
         assert torch.isfinite(grad).all(), str(dtype)
         close(value, loss(z.to(dtype).float(), y), tol=1e-6, what=str(dtype))
         with torch.autocast("cpu", dtype=torch.bfloat16):

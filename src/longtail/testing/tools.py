@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from longtail.registry import Record, instantiate, part
 
@@ -18,15 +18,19 @@ __all__ = [
     "CLASSES",
     "COUNTS",
     "RENAMED",
+    "all_gradients",
     "build",
     "close",
     "constructor_values",
+    "deterministic",
     "generator",
     "global_state",
     "guarded",
     "labels",
     "logits_and_labels",
+    "noise",
     "raises_two_lines",
+    "same_state",
 ]
 
 #: training counts of most checks: neither sorted nor free of ties of rank and id, one class of one
@@ -75,9 +79,13 @@ def labels(counts: Sequence[int] = COUNTS, *, seed: int = 0) -> Tensor:
 
 def build(record: Record, **extra: Any) -> Any:
     """The object that a record's case describes; torch's generator is left as it was."""
+    case = dict(record.case)
+    parameters = inspect.signature(record.load()).parameters.values()
+    many = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL and p.name in case]
+    inner = [v for name in many for v in case.pop(name)]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        return instantiate(record.kind, part(record.name, **dict(record.case)), **extra)
+        return instantiate(record.kind, part(record.name, *inner, **case), **extra)
 
 
 def close(actual: Any, expected: Any, *, tol: float = 1e-9, what: str = "") -> None:
@@ -110,3 +118,36 @@ def raises_two_lines(kind: type[Exception], call: Any) -> None:
         raise AssertionError(f"no {kind.__name__} was raised")
     lines = [line for line in text.splitlines() if line.strip()]
     assert len(lines) == 2, f"not two lines: {text}"
+
+
+def noise(*shape: int, seed: int = 2) -> Tensor:
+    """Standard normal numbers of one's own generator."""
+    return torch.randn(*shape, generator=generator(seed))
+
+
+def all_gradients(module: nn.Module, total: Tensor) -> None:
+    """Every trainable parameter gets a finite gradient."""
+    module.zero_grad(set_to_none=True)
+    total.backward()
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, f"no gradient reaches {name}"
+            assert torch.isfinite(parameter.grad).all(), name
+    module.zero_grad(set_to_none=True)
+
+
+def deterministic(module: nn.Module, call: Any) -> None:
+    """In eval mode a call gives the same twice, and changes nothing in the module."""
+    module.eval()
+    before = {k: v.clone() for k, v in module.state_dict().items()}
+    with torch.no_grad():
+        close(call(), call(), tol=0)
+    assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items())
+
+
+def same_state(module: nn.Module, other: nn.Module, call: Any) -> None:
+    """A state dict makes another module give the same output; ``call`` takes the module."""
+    other.load_state_dict(module.state_dict())
+    module.eval(), other.eval()
+    with torch.no_grad():
+        close(call(other), call(module), tol=0)

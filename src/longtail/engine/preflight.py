@@ -1,0 +1,88 @@
+"""Before the first step: all that a recipe names can be built, and the prior asked for exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+
+from longtail.engine.build import check_scale, composed_prior
+from longtail.engine.optim import BN_MODES, OPTIMIZERS, select_trainable
+from longtail.engine.stage import Stage
+from longtail.engine.state import RunState
+from longtail.errors import ConfigError, UnknownNameError
+from longtail.posthoc.prior import read_target_prior
+from longtail.registry import PartSpec, instantiate
+from longtail.types import Progress
+
+__all__ = ["preflight"]
+
+KINDS = {
+    "sampler": "samplers",
+    "loss": "losses",
+    "objective": "objectives",
+    "augment": "augments",
+    "views": "augments",
+    "schedule": "schedules",
+    "update": "updates",
+    "before": "handovers",
+    "expand": "handovers",
+}
+
+
+def preflight(state: RunState, target_prior: Any) -> None:
+    """Refuse now what would be refused after hours.
+
+    Raises:
+        ConfigError: an unknown part or option, a value that does not fit, a prior that is
+            corrected twice, or a target prior that this recipe cannot be moved to.
+    """
+    prior: Tensor | None = None
+    for number, stage in enumerate(state.stages):
+        for field, kind in KINDS.items():
+            for spec in _specs(getattr(stage, field)):
+                instantiate(kind, spec)
+        if stage.bn not in BN_MODES:
+            raise UnknownNameError("BatchNorm policy", stage.bn, BN_MODES)
+        if stage.optimizer is not None and stage.optimizer.name not in OPTIMIZERS:
+            raise UnknownNameError("optimizer", stage.optimizer.name, OPTIMIZERS)
+        if stage.expand is not None:
+            continue
+        if number == 0:
+            select_trainable(state.network, stage.trains)
+            check_scale(state, stage, instantiate("losses", stage.loss))
+        if stage.trains == "all" or "head" in stage.trains:
+            prior = _prior(state, stage)
+    for spec in state.recipe.finish:
+        instantiate("handovers", spec)
+    adjusters = [instantiate("adjusters", spec) for spec in state.recipe.adjusters]
+    if target_prior == "as_trained":
+        return
+    stats = state.stats
+    read_target_prior(target_prior, natural=stats.prior, effective=stats.prior, names=stats.names)
+    if prior is None or state.recipe.prior != "composed" or any(a.untold for a in adjusters):
+        raise ConfigError(
+            f"the prior that recipe {state.recipe.name!r} answers to is not known, so it cannot "
+            f"be moved to {target_prior!r}",
+            "keep --target-prior as_trained",
+        )
+
+
+def _specs(value: Any) -> Iterator[PartSpec]:
+    for item in value if isinstance(value, tuple) else (value,):
+        if isinstance(item, PartSpec):
+            yield item
+
+
+def _prior(state: RunState, stage: Stage) -> Tensor | None:
+    """What the stage's softmax would answer to on the data the run starts with."""
+    stats = state.stats
+    epochs = max(1, int(stage.epochs))
+    progress = Progress(epochs=epochs)
+    loss = instantiate("losses", stage.loss).bind(stats).attach(progress)
+    progress.set(epochs - 1)
+    sampler = instantiate("samplers", stage.sampler)
+    sampler.bind_labels(state.start.labels.cpu(), stats.num_classes, 0)
+    sampler.epochs = epochs
+    return composed_prior(loss, sampler, stats.prior, state.recipe.allow_double)
