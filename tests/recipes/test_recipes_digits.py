@@ -21,7 +21,7 @@ def score(metrics: dict[str, Any]) -> float:
 
 
 def test_cross_entropy_learns(by_command: Callable[..., dict[str, Any]]) -> None:
-    metrics = by_command("ce", 20)
+    metrics = by_command("ce", 20, None)
     assert score(metrics) >= 0.75
     assert metrics["seconds"] < SECONDS
 

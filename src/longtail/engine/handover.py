@@ -212,21 +212,25 @@ def hold_out_meta(
 ) -> tuple[StageData, StageData, list[str]]:
     """Cut a meta set from training before anything is counted.
 
-    A class gives ``per_class`` rows, at most a fifth of its own and at least one of two or more; a
-    class with one row gives none and is counted in the notes.
+    A class gives ``per_class`` rows, at most a fifth of its own. As with validation rows, a class
+    of fewer than five keeps them all: the notes count such classes.
     """
     rng = np.random.default_rng([seed, 20190902])
     labels = data.labels.cpu().numpy()
-    taken, without = [], []
+    taken, without = [], 0
     for c in np.unique(labels):
         rows = np.flatnonzero(labels == c)
-        size = min(per_class, max(len(rows) // 5, 1), len(rows) - 1)
-        if not size:
-            without.append(int(c))
+        size = min(per_class, len(rows) // 5)
+        without += not size
         taken.append(np.sort(rng.permutation(rows)[:size]))
     chosen = np.concatenate(taken)
+    if not len(chosen):
+        raise DataError(
+            "no class has the five training rows of which one could go to a meta set",
+            "add rows, or choose a recipe that needs no meta set",
+        )
     rest = np.setdiff1d(np.arange(len(labels)), chosen)
     notes = [f"{len(chosen)} training rows are set aside as the meta set, before counting"]
     if without:
-        notes.append(f"{len(without)} classes with one row have none in the meta set")
+        notes.append(f"{without} classes with fewer than five rows have none in the meta set")
     return data.take(torch.from_numpy(rest)), data.take(torch.from_numpy(chosen)), notes
