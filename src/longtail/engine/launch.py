@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,8 @@ from longtail.errors import ConfigError, UnknownNameError
 
 __all__ = ["Launch", "first_process", "launch"]
 
+#: values a step reads below which more threads cost more than they give
+SMALL_STEP = 1 << 15
 PRECISIONS = ("32", "bf16", "16")
 
 
@@ -72,3 +76,21 @@ def _fabric(kind: str, world: int) -> Any:
             fabric = Fabric(accelerator=kind, devices=1)
         _FABRIC[(kind, world)] = fabric
     return _FABRIC[(kind, world)]
+
+
+@contextlib.contextmanager
+def threads_for(values: int) -> Iterator[None]:
+    """One CPU thread for small steps: on a busy machine, waiting for a second one takes longer.
+
+    ``OMP_NUM_THREADS`` in the environment goes over this.
+
+    Args:
+        values: numbers that a step reads: batch size times the size of a row.
+    """
+    before = torch.get_num_threads()
+    if values < SMALL_STEP and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import platform
 import time
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from longtail.engine.feed import JoinedStore, StageData
 from longtail.engine.finish import finish, measure
 from longtail.engine.folder import RunFolder, write_json
 from longtail.engine.handover import hold_out_meta
-from longtail.engine.launch import Launch, launch
+from longtail.engine.launch import Launch, launch, threads_for
 from longtail.engine.loop import BuiltStage, Observer
 from longtail.engine.overrides import resolve_recipe
 from longtail.engine.preflight import preflight
@@ -88,6 +89,14 @@ def fit(config: RunConfig, dataset: Any = None) -> Run:
     data = _load(config, recipe) if dataset is None else dataset
     _check(config, recipe, data)
     plan = _Plan.make(config, recipe, data)
+    with threads_for(plan.batch_size * math.prod(data.input_spec.shape)):
+        return _run(config, recipe, data, plan, place, began)
+
+
+def _run(
+    config: RunConfig, recipe: Recipe, data: Any, plan: _Plan, place: Launch, began: float
+) -> Run:
+    """Train, or continue, or read what is whole already."""
     kept = None if config.output is None else Path(config.output)
     folder = RunFolder(kept, write=place.ranks.first)
     if config.output is not None:
