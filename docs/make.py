@@ -32,7 +32,9 @@ def page() -> str:
     out = [HEAD]
     for family in dict.fromkeys(r.family for r in found):
         out.append(f"## {family.replace('_', ' ').capitalize()}\n")
-        out.append("| recipe | what it does | works on | needs | reference |\n|---|---|---|---|---|")
+        out.append(
+            "| recipe | what it does | works on | needs | reference |\n|---|---|---|---|---|"
+        )
         out += [row(r) for r in found if r.family == family]
         out.append("")
     return "\n".join(out)

@@ -167,7 +167,7 @@ def test_arrays_that_carry_a_pickle(longtail: Call, tmp_path: Path) -> None:
         (("--set", "loss=focall"), "did you mean 'focal'?"),
         (("--set", "loss=focal(gama=2)"), "did you mean 'gamma'?"),
         (("--set", "stages.4.lr=1"), "stages.I.field"),
-        (("--recipe", "la", "--set", "tau=much"), "la(tau=much)"),
+        (("--recipe", "la", "--set", "tau=much"), "tau='much'"),
         (("--recipe", "ldam", "--set", "head=linear"), "scale"),
         (("--set", "trains=haed"), "did you mean 'head'?"),
         (("--set", "optimizer=sdg(lr=1)"), "did you mean 'sgd'?"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 
@@ -12,7 +11,6 @@ import pytest
 from longtail.registry import KINDS, records
 
 LIGHT = (["--help"], ["train", "--help"], ["list", "recipes"], ["explain", "ldam_drw"])
-SECONDS = 0.3
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -35,18 +33,6 @@ def test_no_torch(words: list[str]) -> None:
     )
     assert got.returncode == 0, got.stderr
     assert got.stdout
-
-
-@pytest.mark.parametrize("words", LIGHT, ids=" ".join)
-def test_answers_in_0_3_seconds(words: list[str]) -> None:
-    """In seconds of the processor: what else runs on the machine is not what is measured."""
-    took = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        run(*words)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(took) < SECONDS, took
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from longtail.engine.feed import Feed, StageData, StreamSource
 from longtail.engine.handover import stage_rows
@@ -49,17 +49,7 @@ def build_stage(state: RunState, stage: Stage, number: int, settings: Settings) 
     check_scale(state, stage, loss)
     objective: Objective = instantiate("objectives", stage.objective)
     named = select_trainable(state.network, stage.trains)
-    rate = (
-        stage.lr
-        * (_rate(state, settings) if settings.lr is None else settings.lr)
-        * _alone(state, stage)
-    )
-    spec = optimizer_spec(
-        stage.optimizer, _defaults(state), lr=rate, weight_decay=state.recipe.weight_decay
-    )
-    optimizer = build_optimizer(spec, named, lr_scale=stage.lr_scale)
-    for group in optimizer.param_groups:
-        group["base"] = group["lr"]
+    optimizer = _optimizer(state, stage, settings, named)
     average = None if stage.ema is None else state.place(Average(state.network, stage.ema))
     update = instantiate("updates", stage.update).equip(
         optimizer=optimizer,
@@ -101,6 +91,21 @@ def build_stage(state: RunState, stage: Stage, number: int, settings: Settings) 
         stage.name, number, int(stage.epochs), feed, objective, ctx, rate_of, stage.bn, average,
         settings.scaler,
     )  # fmt: skip
+
+
+def _optimizer(
+    state: RunState, stage: Stage, settings: Settings, named: list[tuple[str, nn.Parameter]]
+) -> torch.optim.Optimizer:
+    """The stage's optimiser; each group remembers the rate its schedule scales."""
+    own = _rate(state, settings) if settings.lr is None else settings.lr
+    rate = stage.lr * own * _alone(state, stage)
+    spec = optimizer_spec(
+        stage.optimizer, _defaults(state), lr=rate, weight_decay=state.recipe.weight_decay
+    )
+    optimizer = build_optimizer(spec, named, lr_scale=stage.lr_scale)
+    for group in optimizer.param_groups:
+        group["base"] = group["lr"]
+    return optimizer
 
 
 def _stats(state: RunState, stage: Stage, data: StageData) -> ClassStats:

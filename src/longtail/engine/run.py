@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longtail.engine.checkpoint import join_state, load_tensors, save_tensors, split_state
+from longtail.engine.checkpoint import fitting, join_state, load_tensors, save_tensors, split_state
 from longtail.engine.feed import to_float
 from longtail.engine.folder import RunFolder
 from longtail.engine.stage import Recipe
@@ -228,6 +228,11 @@ def _chunks(split: Any, size: int = 512) -> Iterator[tuple[Tensor, Tensor]]:
 def load_run(folder: Path | str, *, device: str = "cpu") -> Run:
     """Read a finished run from its folder; only tensors and JSON are read."""
     place = RunFolder(Path(folder), write=False)
+    with fitting("run.json or model.safetensors"):
+        return _read(place, device)
+
+
+def _read(place: RunFolder, device: str) -> Run:
     info = place.read("run.json")
     recipe = Recipe.from_data(info["recipe"])
     tensors, _ = load_tensors(place.path / "model.safetensors")
