@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-LIMIT = 120.0
+LIMIT = 300.0
 
 
 def die() -> None:

@@ -48,7 +48,7 @@ def config_of(name: str, output: Path, **more: Any) -> dict[str, Any]:
     return {**out, "progress": False, **options, "output": str(output), **more}
 
 
-def torchrun(command: list[str], seconds: float = 240) -> subprocess.CompletedProcess[str]:
+def torchrun(command: list[str], seconds: float = 360) -> subprocess.CompletedProcess[str]:
     """Two ranks, killed with all that they started when they hang."""
     launcher = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
@@ -155,14 +155,14 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Launched:
     return Launched(tmp_path_factory.mktemp("ranks"))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", PLAIN)
 def test_two_ranks_are_two_micro_batches(launched: Launched, name: str) -> None:
     number = PLAIN.index(name)
     compare_case(launched.folder, name, [seen[number] for seen in launched.seen])
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["ce-table", "cb-table"])
 def test_two_ranks_are_the_full_batch_without_batchnorm(launched: Launched, name: str) -> None:
     folder = launched.folder
@@ -171,7 +171,7 @@ def test_two_ranks_are_the_full_batch_without_batchnorm(launched: Launched, name
     assert far <= TOLERANCE
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_two_ranks_resume_to_the_same_bits(launched: Launched) -> None:
     folder = launched.folder
     for rank in (0, 1):
@@ -193,7 +193,7 @@ def test_two_ranks_are_two_micro_batches_of_the_rest(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_the_command_line_on_two_ranks(tmp_path: Path) -> None:
     """``torchrun -m longtail train``: one rank writes and speaks."""
     output = tmp_path / "run"
