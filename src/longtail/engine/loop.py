@@ -56,7 +56,6 @@ def run_stage(
     epoch: int = 0,
     step: int = 0,
     tally: Tally | None = None,
-    before_epoch: Callable[[BuiltStage], None] | None = None,
 ) -> None:
     """Train a stage from an epoch and step on.
 
@@ -68,8 +67,6 @@ def run_stage(
         progress.set(now, step)
         if step == 0:
             stage.objective.refresh(ctx)
-        if before_epoch is not None:
-            before_epoch(stage)
         set_modes(ctx.model, stage.bn)
         plan = stage.feed.plan(now)
         tally = tally or _tally(stage, plan)

@@ -31,8 +31,8 @@ class Objective(nn.Module):
     """Turns a batch into a loss, or owns the step.
 
     Attributes:
-        streams: name -> ``factory(stats, objective)`` of a :class:`Stream`, asked again at the
-            start of every epoch.
+        streams: name -> ``factory(stats, objective)`` of a :class:`Stream`, asked once a
+            stage, after ``setup``.
         private: attribute name of an inner network -> spec of its optimiser; built, saved and
             resumed by the engine.
         draws: uniform random numbers a row that ``terms`` reads from ``batch.draws``.
