@@ -4,14 +4,17 @@
     python benchmarks/table.py train cifar10 --data-root ../shared/data --jobs 2
     python benchmarks/table.py write
 
-A finished row is appended to ``benchmarks/results/SET.jsonl`` with its steps, samples, seconds
-and conditions; a row that is there is not trained again, and an interrupted one is resumed. Run
-folders lie under ``local-data/table`` (not committed); paired comparisons need them.
+A finished row is appended to ``benchmarks/results/SET.jsonl`` with its steps, samples, seconds,
+conditions and one bit a test row (right or wrong, by sorted id), which is all that a paired
+comparison needs; ``SET-test.npz`` holds the labels of those rows. A row that is there is not
+trained again, on this machine or another, and an interrupted one is resumed. Run folders lie under
+``local-data/table`` (not committed).
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import platform
@@ -22,6 +25,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -86,7 +91,7 @@ def main() -> int:
     if args.verb == "write":
         from table_page import write  # beside this file
 
-        return int(write(SETS, RESULTS, RUNS, ROOT / "docs" / "results.md"))
+        return int(write(SETS, RESULTS, ROOT / "docs" / "results.md"))
     return train_set(args.set, args)
 
 
@@ -158,6 +163,7 @@ def one(name: str, recipe: str, seed: int, data_root: str) -> int:
         "fingerprint": metrics["data"]["fingerprint"],
         "machine": f"{platform.machine()}, one thread a run",
         "command": "longtail " + " ".join(words),
+        "correct": correct(name, folder),
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     with open(RESULTS / f"{name}.jsonl", "a") as file:
@@ -167,6 +173,24 @@ def one(name: str, recipe: str, seed: int, data_root: str) -> int:
         flush=True,
     )
     return 0
+
+
+def correct(name: str, folder: Path) -> str:
+    """Which test rows were right, packed, sorted by id; their labels go to ``SET-test.npz``."""
+    said = np.load(folder / "predictions.npz")
+    order = np.argsort(said["ids"].astype(str), kind="stable")
+    target = said["target"][order]
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    test = RESULTS / f"{name}-test.npz"
+    if not test.is_file():
+        info = json.loads((folder / "run.json").read_text())
+        np.savez_compressed(
+            test, target=target.astype(np.int32), counts=info["counts"], names=info["class_names"]
+        )
+    elif not np.array_equal(np.load(test)["target"], target):
+        raise SystemExit(f"{name}: the test rows are not those of {test.name}; remove both to start")
+    right = np.packbits(said["prediction"][order] == target)
+    return base64.b64encode(right.tobytes()).decode()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import statistics
 from collections.abc import Mapping
@@ -9,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from longtail.metrics import paired
+from longtail.metrics.significance import holm, verdict
+from longtail.types import ClassStats
 
 __all__ = ["write"]
 
@@ -29,57 +34,71 @@ CPU thread a run. These are not the published schedules: compare rows within a t
 """
 
 
-def write(sets: Mapping[str, Any], results: Path, runs: Path, page: Path) -> int:
-    """Write the page; comparisons come from run folders, or from the last time they were there."""
+def write(sets: Mapping[str, Any], results: Path, page: Path) -> int:
+    """Write the page from the rows and their bits."""
     text = [HEAD]
     for name, table in sets.items():
         file = results / f"{name}.jsonl"
         if not file.is_file():
             text.append(f"## {table.title}\n\nNot run yet.\n")
             continue
-        rows = [json.loads(line) for line in file.read_text().splitlines()]
-        text.append(_section(name, table, rows, _against(name, rows, results, runs)))
+        rows = _rows(results, name)
+        text.append(_section(name, table, rows, _against(name, rows, results)))
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
     print(f"wrote {page.name}")
     return 0
 
 
-def _against(name: str, rows: list[dict[str, Any]], results: Path, runs: Path) -> dict[str, Any]:
-    """Paired comparisons with the baseline, kept in ``SET-against.json``."""
+def _against(name: str, rows: list[dict[str, Any]], results: Path) -> dict[str, Any]:
+    """Paired comparisons with the baseline; those of rows without bits are kept as they were."""
     kept = results / f"{name}-against.json"
-    fresh = _compare(name, rows, runs)
-    if fresh:
-        kept.write_text(json.dumps(fresh, indent=1) + "\n")
-        return fresh
-    return dict(json.loads(kept.read_text())) if kept.is_file() else {}
+    old = dict(json.loads(kept.read_text())) if kept.is_file() else {}
+    there = {row["recipe"] for row in rows}
+    found = {k: v for k, v in {**old, **_compare(name, rows, results)}.items() if k in there}
+    for data, p in zip(found.values(), holm([d["p"] for d in found.values()]), strict=True):
+        data["p_holm"] = float(p)
+        data["verdict"] = verdict(data["delta"], float(p), data["mdd"])
+    if found:
+        kept.write_text(json.dumps(found, indent=1) + "\n")
+    return found
 
 
-def _compare(name: str, rows: list[dict[str, Any]], runs: Path) -> dict[str, Any]:
-    from longtail.metrics import compare_all
-    from longtail.types import ClassStats
-
-    by_recipe: dict[str, list[Any]] = {}
-    for row in sorted(rows, key=lambda r: r["seed"]):
-        file = runs / name / f"{row['recipe']}-seed{row['seed']}" / "predictions.npz"
-        if file.is_file():
-            by_recipe.setdefault(row["recipe"], []).append(dict(np.load(file)))
+def _compare(name: str, rows: list[dict[str, Any]], results: Path) -> dict[str, Any]:
+    """Every recipe that has bits against its baseline, over the seeds both have."""
+    labels = results / f"{name}-test.npz"
+    if not labels.is_file():
+        return {}
+    test = np.load(labels)
+    stats = ClassStats(test["counts"].tolist(), test["names"].tolist(), on_empty="smooth")
+    target = test["target"].astype(np.int64)
+    mine = _bits(rows, len(target))
     out: dict[str, Any] = {}
-    plain = {k: v for k, v in by_recipe.items() if k not in OTHER_BASELINE}
-    groups = [(plain, plain.get("ce"))]
-    for recipe, (other, baseline) in OTHER_BASELINE.items():
-        files = sorted((runs / other).glob(f"{baseline}-seed*/predictions.npz"))
-        if recipe in by_recipe and files:
-            base = [dict(np.load(f)) for f in files]
-            groups.append(({recipe: by_recipe[recipe], "ce": base}, base))
-    for members, base in groups:
-        if not base or len(members) < 2:
-            continue
-        info = json.loads(next((runs / name).glob("ce-seed*/run.json")).read_text())
-        stats = ClassStats(info["counts"], info["class_names"], on_empty="smooth")
-        for recipe, found in compare_all({**members, "ce": base}, stats, baseline="ce").items():
-            if found is not None:
-                out[recipe] = found.to_data()
+    for recipe, seeds in mine.items():
+        base = mine.get("ce", {})
+        if recipe in OTHER_BASELINE:
+            other, baseline = OTHER_BASELINE[recipe]
+            base = _bits(_rows(results, other), len(target)).get(baseline, {})
+        both = sorted(set(seeds) & set(base))
+        if recipe != "ce" and both:
+            a, b = (np.stack([x[s] for s in both]) for x in (seeds, base))
+            out[recipe] = paired(a, b, target, stats)["balanced_accuracy"].to_data()
+    return out
+
+
+def _rows(results: Path, name: str) -> list[dict[str, Any]]:
+    file = results / f"{name}.jsonl"
+    return [json.loads(x) for x in file.read_text().splitlines()] if file.is_file() else []
+
+
+def _bits(rows: list[dict[str, Any]], size: int) -> dict[str, dict[int, np.ndarray]]:
+    """Recipe -> seed -> ``(N,)`` right or wrong."""
+    out: dict[str, dict[int, np.ndarray]] = {}
+    for row in rows:
+        if "correct" in row:
+            packed = np.frombuffer(base64.b64decode(row["correct"]), dtype=np.uint8)
+            right = np.unpackbits(packed)[:size].astype(np.float64)
+            out.setdefault(row["recipe"], {})[row["seed"]] = right
     return out
 
 
