@@ -188,7 +188,9 @@ def correct(name: str, folder: Path) -> str:
             test, target=target.astype(np.int32), counts=info["counts"], names=info["class_names"]
         )
     elif not np.array_equal(np.load(test)["target"], target):
-        raise SystemExit(f"{name}: the test rows are not those of {test.name}; remove both to start")
+        raise SystemExit(
+            f"{name}: the test rows are not those of {test.name}; remove both to start"
+        )
     right = np.packbits(said["prediction"][order] == target)
     return base64.b64encode(right.tobytes()).decode()
 

@@ -256,6 +256,7 @@ class Batch:
         extra: named further batches (``reverse``, ``unlabeled``, ``meta``).
         draws: ``(B, k)`` uniform random numbers of the plan for the objective's own use.
         step_draws: ``(k,)`` uniform random numbers shared by the whole step.
+        noise: ``(B,)`` uniform random keys, one a row, for a loss that draws noise.
     """
 
     views: tuple[Tensor, ...]
@@ -266,6 +267,7 @@ class Batch:
     extra: dict[str, Batch] = field(default_factory=dict)
     draws: Tensor | None = None
     step_draws: Tensor | None = None
+    noise: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -288,12 +290,12 @@ class Batch:
         mixed = [list(zip(cut(t), cut(w), strict=True)) for t, w in self.mixed]
         columns = zip(
             views, cut(self.target), cut(self.index), cut(self.sample_weight), cut(self.draws),
-            strict=True,
+            cut(self.noise), strict=True,
         )  # fmt: skip
         return [
             Batch(v, t, i, w, [m[k] for m in mixed], {n: e[k] for n, e in extras.items()}, d,
-                  self.step_draws)
-            for k, (v, t, i, w, d) in enumerate(columns)
+                  self.step_draws, u)
+            for k, (v, t, i, w, d, u) in enumerate(columns)
         ]  # fmt: skip
 
     def with_(self, **changes: Any) -> Batch:
@@ -364,6 +366,9 @@ class Context:
         update: how gradients become a step (``update(ctx, closure, batch) -> Terms``).
         optimizers: ``{"model": ..., private names: ...}``.
         teachers: earlier models, frozen, by name.
+        validation: labelled validation rows (as ``data``), or ``None``.
+        collect: ``collect(rows, field)`` -> one field of the outputs of all rows in eval mode,
+            ``(N, ...)`` on the CPU, the passes shared among ranks.
         seed: of the run and stage; all random numbers derive from it.
         num_classes: ``C``.
     """
@@ -378,6 +383,7 @@ class Context:
     optimizers: Mapping[str, Any] = field(default_factory=dict)
     teachers: Mapping[str, Any] = field(default_factory=dict)
     validation: Any = None
+    collect: Callable[..., Tensor] | None = None
     seed: int = 0
     autocast: Callable[[], Any] | None = None
     notes: list[str] = field(default_factory=list)

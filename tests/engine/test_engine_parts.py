@@ -13,6 +13,7 @@ from longtail.engine.ranks import Ranks
 from longtail.engine.runner import Run, RunConfig, fit
 from longtail.engine.update import Plain
 from longtail.errors import ConfigError, UnknownNameError
+from longtail.losses import CrossEntropy
 from longtail.registry import part
 from longtail.types import Batch, Terms
 
@@ -60,6 +61,7 @@ def toy_terms(model: Toy, pushed: list[int] | None = None) -> Any:
 
 class NoAutocast:
     autocast = None
+    loss = CrossEntropy().defer()
 
 
 def equipped(model: Toy, **options: Any) -> Plain:

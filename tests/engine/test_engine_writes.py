@@ -281,8 +281,8 @@ def test_a_last_step_that_breaks_the_weights(monkeypatch: pytest.MonkeyPatch) ->
     finish = Plain.finish
     steps = []
 
-    def broken(self: Plain, terms: Any) -> Any:
-        done = finish(self, terms)
+    def broken(self: Plain, ctx: Any, terms: Any) -> Any:
+        done = finish(self, ctx, terms)
         steps.append(1)
         if len(steps) == 21:
             with torch.no_grad():

@@ -17,9 +17,9 @@ from longtail.engine.stage import Stage
 from longtail.engine.state import RunState, backbone_record
 from longtail.errors import ConfigError
 from longtail.models import seeded
-from longtail.objectives.base import Objective
+from longtail.objectives.base import Objective, Stream
 from longtail.posthoc.prior import effective_prior
-from longtail.registry import instantiate
+from longtail.registry import PartSpec, instantiate
 from longtail.types import ClassStats, Context, Progress
 
 __all__ = ["Settings", "build_stage", "check_scale", "composed_prior", "stage_prior"]
@@ -62,7 +62,7 @@ def build_stage(state: RunState, stage: Stage, number: int, settings: Settings) 
         model=state.network,
     )
     progress = Progress(epochs=int(stage.epochs)).to(state.device)
-    loss.attach(progress)
+    loss.attach(progress).defer()
     optimizers: dict[str, Any] = {"model": optimizer}
     ctx = Context(
         model=state.network,
@@ -74,6 +74,8 @@ def build_stage(state: RunState, stage: Stage, number: int, settings: Settings) 
         update=update,
         optimizers=optimizers,
         teachers=state.live_teachers(),
+        validation=state.validation(),
+        collect=state.collect,
         seed=state.seed,
         autocast=_autocast(state),
         notes=state.notes,
@@ -84,7 +86,7 @@ def build_stage(state: RunState, stage: Stage, number: int, settings: Settings) 
     for name, private in objective.private.items():
         inner = getattr(objective, name)
         optimizers[name] = build_optimizer(private, inner.named_parameters())
-    feed = _feed(state, stage, number, settings, data, stats, objective, progress)
+    feed = _feed(state, stage, number, settings, data, ctx, objective)
     progress.steps = feed.steps
     rate_of = instantiate("schedules", stage.schedule)
     return BuiltStage(
@@ -150,55 +152,75 @@ def _autocast(state: RunState) -> Callable[[], Any] | None:
     return lambda: torch.autocast(kind, dtype=dtype)
 
 
+class Streams:
+    """The streams of a stage: its own, and those its objective asks for at every epoch."""
+
+    def __init__(
+        self, state: RunState, stage: Stage, number: int, data: StageData, ctx: Context
+    ) -> None:
+        self.state, self.stage, self.number, self.ctx = state, stage, number, ctx
+        self.pools = {"train": data, "meta": state.meta}
+        self.asked: dict[str, Stream] = {}
+        self.main = self._source("", Stream(stage.sampler))
+        self.live: dict[str, StreamSource] = {}
+
+    def renew(self, objective: Objective) -> tuple[StreamSource, dict[str, StreamSource]]:
+        """Own stream and extra streams, as the objective wants them now."""
+        wanted = {k: make(self.ctx.stats, objective) for k, make in objective.streams.items()}
+        for name, stream in wanted.items():
+            if self.asked.get(name) != stream:
+                self.live[name] = self._source(name, stream)
+        self.asked = wanted
+        extra = {k: v for k, v in self.live.items() if k}
+        return self.live.get("", self.main), extra
+
+    def _source(self, name: str, stream: Stream) -> StreamSource:
+        pool = self.pools.get(stream.source)
+        if pool is None:
+            raise ConfigError(
+                f"objective {self.stage.objective.name!r} needs a meta set and the recipe cuts none",
+                "set meta_per_class in the recipe",
+            )
+        known = isinstance(stream.sampler, PartSpec | str)
+        live = instantiate("samplers", stream.sampler) if known else stream.sampler
+        seed = hash_seed(self.state.seed, self.number, name)
+        live.bind_labels(pool.labels.cpu(), self.state.stats.num_classes, seed)
+        live.epochs = self.ctx.progress.epochs
+        return StreamSource(pool, live)
+
+
 def _feed(
     state: RunState,
     stage: Stage,
     number: int,
     settings: Settings,
     data: StageData,
-    stats: ClassStats,
+    ctx: Context,
     objective: Objective,
-    progress: Progress,
 ) -> Feed:
     default = state.dataset.default_augment
+    streams = Streams(state, stage, number, data, ctx)
 
     def view(spec: Any) -> Any:
         spec = default if spec is None else spec
-        return None if spec is None else _augment(spec, stats, state, progress)
+        return None if spec is None else _augment(spec, state, ctx)
 
-    def source(sampler: Any, of: StageData, name: str) -> StreamSource:
-        live = instantiate("samplers", sampler)
-        seed = hash_seed(state.seed, number, name)
-        live.bind_labels(of.labels.cpu(), state.stats.num_classes, seed)
-        live.epochs = progress.epochs
-        return StreamSource(of, live)
-
-    wanted = {k: make(stats, objective) for k, make in objective.streams.items()}
-    pools = {"train": data, "meta": state.meta}
-    streams = {}
-    for name, stream in wanted.items():
-        pool = pools.get(stream.source)
-        if pool is None:
-            raise ConfigError(
-                f"objective {stage.objective.name!r} needs a meta set and the recipe cuts none",
-                "set meta_per_class in the recipe",
-            )
-        streams[name] = source(stream.sampler, pool, name)
     return Feed(
-        main=source(stage.sampler, data, ""),
+        main=streams.main,
         batch_size=min(settings.batch_size, len(data) + data.extra_rows),
         seed=state.seed,
         stage=number,
         device=state.device,
         ranks=state.ranks,
         views=tuple(view(v) for v in stage.views),
-        mix=tuple(_augment(a, stats, state, progress) for a in stage.augment),
+        mix=tuple(_augment(a, state, ctx) for a in stage.augment),
         draws=objective.draws,
         step_draws=objective.step_draws,
+        noisy=ctx.loss.noisy,
         accumulate=settings.accumulate,
         workers=settings.workers,
         channels_last=state.channels_last,
-        streams=streams,
+        renew=lambda: streams.renew(objective),
     )
 
 
@@ -207,8 +229,9 @@ def hash_seed(seed: int, stage: int, name: str) -> int:
     return (seed * 1_000_003 + stage * 8191 + zlib.crc32(name.encode())) % (1 << 62)
 
 
-def _augment(spec: Any, stats: ClassStats, state: RunState, progress: Progress) -> Any:
-    return instantiate("augments", spec).bind(stats).to(state.device).attach(progress)
+def _augment(spec: Any, state: RunState, ctx: Context) -> Any:
+    live = instantiate("augments", spec).bind(ctx.stats).to(state.device)
+    return live.attach(ctx.progress)
 
 
 def stage_prior(state: RunState, stage: Stage, built: BuiltStage) -> Tensor | None:

@@ -7,7 +7,7 @@ again, on any number of ranks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -168,6 +168,7 @@ class Feed:
         views: one bound view transform (or ``None``) a view.
         mix: bound batch transforms.
         draws: random numbers a row for the objective; ``step_draws`` a step.
+        noisy: whether the stage's loss draws noise.
     """
 
     main: StreamSource
@@ -180,10 +181,12 @@ class Feed:
     mix: tuple[Any, ...] = ()
     draws: int = 0
     step_draws: int = 0
+    noisy: bool = False
     accumulate: int = 1
     workers: int = 0
     channels_last: bool = False
     streams: Mapping[str, StreamSource] = field(default_factory=dict)
+    renew: Callable[[], tuple[StreamSource, Mapping[str, StreamSource]]] | None = None
 
     @property
     def rows(self) -> int:
@@ -196,7 +199,9 @@ class Feed:
         return -(-self.rows // self.batch_size)
 
     def plan(self, epoch: int) -> Plan:
-        """Decide an epoch."""
+        """Decide an epoch, from the streams as the objective wants them now."""
+        if self.renew is not None:
+            self.main, self.streams = self.renew()
         sizes = step_sizes(self.rows, self.batch_size)
         total = sum(sizes)
         sources = {"": self.main, **self.streams}
@@ -212,6 +217,8 @@ class Feed:
             tables[f"mix{m}"] = self._table(epoch, f"mix{m}", total, mixer.draws)
         if self.draws:
             tables["draws"] = self._table(epoch, "draws", total, self.draws)
+        if self.noisy:
+            tables["noise"] = self._table(epoch, "noise", total, 1)
         width = self.step_draws + sum(m.step_draws for m in self.mix)
         steps = self._numbers(epoch, "steps", len(sizes), width)
         return Plan(sizes, orders, tables, torch.from_numpy(steps))
@@ -247,6 +254,8 @@ class Feed:
             batch = batch.with_(extra=extra, step_draws=numbers[: self.step_draws])
             if "draws" in plan.tables:
                 batch = batch.with_(draws=plan.tables["draws"][a:b])
+            if self.noisy:
+                batch = batch.with_(noise=plan.tables["noise"][a:b, 0])
             yield self._mixed(plan, batch, numbers[self.step_draws :], a, b)
 
     def _share(self, start: int, stop: int) -> tuple[int, int]:
@@ -300,6 +309,7 @@ def _concat(micros: list[Batch]) -> Batch:
         index=cat([m.index for m in micros]),
         sample_weight=cat([m.sample_weight for m in micros]),
         draws=cat([m.draws for m in micros]),
+        noise=cat([m.noise for m in micros]),
         mixed=[
             (torch.cat([m.mixed[t][0] for m in micros]), torch.cat([m.mixed[t][1] for m in micros]))
             for t in range(len(first.mixed))

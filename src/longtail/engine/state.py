@@ -85,6 +85,13 @@ class RunState:
         )
         return self.place(network)
 
+    def validation(self) -> StageData | None:
+        """The labelled validation rows, or ``None``."""
+        split = self.dataset.validation
+        if split is None or not len(split.labels):
+            return None
+        return StageData(split.store, torch.arange(len(split.labels)), split.labels)
+
     def place(self, network: nn.Module) -> Any:
         """A network on the run's device, in its memory layout."""
         layout: dict[str, Any] = (

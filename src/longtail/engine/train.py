@@ -272,7 +272,7 @@ class Trainer:
 
     def _count(self, built: BuiltStage) -> None:
         self.steps += built.epochs * built.steps
-        streams = 1 + len(built.feed.streams)
+        streams = 1 + sum(bool(name) for name in built.objective.streams)
         self.samples += built.epochs * built.feed.rows * streams
 
     def _journal(self, finished: int) -> None:

@@ -54,7 +54,7 @@ class Plain(Update):
     def __call__(self, ctx: Context, closure: Closure, batch: Batch) -> Terms:
         self.optimizer.zero_grad(set_to_none=True)
         terms = self.backward(ctx, closure, batch)
-        return self.finish(terms)
+        return self.finish(ctx, terms)
 
     def backward(self, ctx: Context, closure: Closure, batch: Batch) -> Terms:
         """Leave the joint gradient in ``.grad``; return the joint terms."""
@@ -73,7 +73,7 @@ class Plain(Update):
         self.ranks.gradients_(self.parameters, joint.weight)
         return joint
 
-    def finish(self, terms: Terms) -> Terms:
+    def finish(self, ctx: Context, terms: Terms) -> Terms:
         """Clip, step, average, and commit what waits for a successful step."""
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.clip)
@@ -82,11 +82,13 @@ class Plain(Update):
             self.scaler.step(self.optimizer)
             self.scaler.update()
             if self.scaler.get_scale() < before:
+                ctx.loss.discard()
                 return terms  # overflow: no step was taken, nothing is committed
         else:
             self.optimizer.step()
         if self.average is not None and self.model is not None:
             self.average.update(self.model)
+        ctx.loss.commit(self.ranks)
         for push in dict.fromkeys(terms.commit):  # what micro-batches share runs once
             push()
         return terms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Self
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from longtail.errors import ConfigError, DataError, UnknownNameError
+from longtail.functional.noise import spread
 from longtail.types import ClassStats, Part
 
 __all__ = ["REDUCTIONS", "Loss"]
@@ -40,6 +42,10 @@ class Loss(Part):
     """
 
     scale: float | None = None
+    #: True where :meth:`per_sample` calls :meth:`noise`.
+    noisy = False
+    #: True where calls in training mode :meth:`tell` what :meth:`fold` adds to buffers.
+    stateful = False
 
     def __init__(
         self,
@@ -55,6 +61,11 @@ class Loss(Part):
         self.reduction = reduction
         self.ignore_index = ignore_index
         self._masked = False
+        self._features: Tensor | None = None
+        self._keys: Tensor | None = None
+        self._calls = 0
+        self._told: dict[str, Tensor] = {}
+        self._deferred = False
         if weight is None or isinstance(weight, Part):
             self.weight: Any = weight
         else:
@@ -93,6 +104,58 @@ class Loss(Part):
         weight = self.weight() if isinstance(self.weight, Part) else self.weight
         return weight if weight is None or isinstance(weight, Tensor) else torch.as_tensor(weight)
 
+    # -- what a loss may use -------------------------------------------------------------------
+
+    def features(self) -> Tensor:
+        """``(B, D)`` of the rows at hand, inside :meth:`per_sample` and :meth:`per_class`."""
+        if self._features is None:
+            raise DataError(
+                f"{type(self).__name__} reads the input of the head and was not given it",
+                "call loss(logits, target, features=h) with h of shape (N, D)",
+            )
+        return self._features
+
+    def noise(self, logits: Tensor) -> Tensor:
+        """``(B, C)`` uniform numbers in ``(0, 1)``: the same for the same row keys."""
+        keys = self._keys
+        if keys is None:  # a loop of one's own: a stream of this loss, no global generator
+            keys = spread(torch.full_like(logits[:1, 0], self._calls % 4096 / 4096), len(logits))[0]
+        return spread(keys, logits.shape[1]).to(logits.dtype)
+
+    def key(self, rows: Tensor | None) -> None:
+        """Key the noise of the calls that follow: ``(B,)`` uniform numbers, one a row."""
+        self._keys = rows
+
+    def tell(self, **found: Tensor) -> None:
+        """Add up what a batch shows, for :meth:`fold`; nothing in eval mode."""
+        if self.training:
+            for name, value in found.items():
+                value = value.detach()
+                told = self._told.get(name)
+                self._told[name] = value.clone() if told is None else told + value
+
+    def fold(self, found: dict[str, Tensor]) -> None:
+        """Take what was told since the last step, summed over micro-batches and ranks, into
+        buffers, in place."""
+
+    def defer(self) -> Self:
+        """From now on state changes by :meth:`commit` only (the engine's way), not by each call."""
+        self._deferred = True
+        return self
+
+    def commit(self, ranks: Any = None) -> None:
+        """Fold what was told since the last step, after summing it over ``ranks``."""
+        if self._told:
+            found = {k: self._told[k] for k in sorted(self._told)}
+            if ranks is not None:
+                ranks.sum_(list(found.values()))
+            self.discard()
+            self.fold(found)
+
+    def discard(self) -> None:
+        """Forget what was told since the last step."""
+        self._told = {}
+
     # -- how it is called ----------------------------------------------------------------------
 
     def forward(
@@ -118,9 +181,14 @@ class Loss(Part):
         """
         if self.reduction in ("mean", "weighted_mean"):
             num, den = self.sums(logits, target, features=features, sample_weight=sample_weight)
-            return num / den
-        rows, _, shape = self._rows(logits, target, sample_weight)
-        return rows.sum() if self.reduction == "sum" else rows.reshape(shape)
+            out = num / den
+        else:
+            rows, _, shape = self._rows(logits, target, sample_weight, features)
+            out = rows.sum() if self.reduction == "sum" else rows.reshape(shape)
+        self._calls += 1
+        if not self._deferred:
+            self.commit()
+        return out
 
     def sums(
         self,
@@ -134,7 +202,7 @@ class Loss(Part):
         ranks before they are divided. Under ``sum`` the denominator is one, under ``none``
         both are those of ``mean``.
         """
-        rows, weights, _ = self._rows(logits, target, sample_weight)
+        rows, weights, _ = self._rows(logits, target, sample_weight, features)
         numerator = rows.sum()
         if self.reduction == "sum":
             return numerator, torch.ones_like(numerator)
@@ -186,16 +254,21 @@ class Loss(Part):
     # -- the inside ----------------------------------------------------------------------------
 
     def _rows(
-        self, logits: Tensor, target: Tensor, sample_weight: Tensor | None
+        self,
+        logits: Tensor,
+        target: Tensor,
+        sample_weight: Tensor | None,
+        features: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, torch.Size]:
         """Weighted losses ``(B,)``, what each row adds to the denominator ``(B,)``, and the
         shape of the class ids."""
         soft = self.check(logits, target)
-        kind = logits.device.type
-        if torch.is_autocast_enabled(kind):
-            with torch.autocast(kind, enabled=False):
+        self._features = None if features is None else widen(features)
+        try:
+            with _no_autocast(logits.device.type):
                 return self._wide_rows(logits, target, sample_weight, soft)
-        return self._wide_rows(logits, target, sample_weight, soft)
+        finally:
+            self._features = None
 
     def _wide_rows(
         self, logits: Tensor, target: Tensor, sample_weight: Tensor | None, soft: bool
@@ -277,6 +350,11 @@ class Loss(Part):
             return t.to(out.device) if out.is_floating_point() and out.itemsize < 4 else out
 
         return super()._apply(wide, recurse)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def _no_autocast(kind: str) -> Any:
+    on = torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if on else contextlib.nullcontext()
 
 
 def widen(logits: Tensor) -> Tensor:

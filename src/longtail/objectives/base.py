@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -19,11 +19,11 @@ class Stream:
     """An extra named batch a step: which sampler draws it, and from which data.
 
     Attributes:
-        sampler: spec of the sampler.
+        sampler: spec of the sampler, or a sampler (what depends on a refresh).
         source: ``train`` or ``meta``.
     """
 
-    sampler: PartSpec = part("instance")
+    sampler: Any = part("instance")
     source: str = "train"
 
 
@@ -31,8 +31,8 @@ class Objective(nn.Module):
     """Turns a batch into a loss, or owns the step.
 
     Attributes:
-        streams: name -> ``factory(stats, objective)`` of a :class:`Stream`, asked once a
-            stage, after ``setup``.
+        streams: name -> ``factory(stats, objective)`` of a :class:`Stream`, asked at every
+            epoch, after ``refresh``; the name ``""`` replaces the stage's own sampler.
         private: attribute name of an inner network -> spec of its optimiser; built, saved and
             resumed by the engine.
         draws: uniform random numbers a row that ``terms`` reads from ``batch.draws``.
@@ -81,6 +81,7 @@ def supervised_terms(ctx: Context, outputs: Outputs, batch: Batch) -> Terms:
     logits = outputs.logits
     if outputs.target is not None:
         batch = batch.with_(target=outputs.target, mixed=[], sample_weight=None)
+    ctx.loss.key(batch.noise)
     top, weight = ctx.loss.mixed_sums(
         logits, batch.targets, features=outputs.features, sample_weight=batch.sample_weight
     )
