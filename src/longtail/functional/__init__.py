@@ -9,6 +9,7 @@ from longtail.functional.experts import (
     diverse_experts_loss,
     inverse_prior,
 )
+from longtail.functional.lade import lade_regulariser
 from longtail.functional.losses import (
     bce_on_softmax,
     cross_entropy,
@@ -19,6 +20,7 @@ from longtail.functional.losses import (
 )
 from longtail.functional.margins import ldam_margins
 from longtail.functional.mixing import beta_quantile, mix_rows, mixed_loss, mixup_weight
+from longtail.functional.pairwise import consistency_gap, pairwise_additive, pairwise_matrix
 from longtail.functional.random import mix, permutation, shuffled, stream, uniforms, words
 from longtail.functional.weights import (
     effective_count,
@@ -32,6 +34,7 @@ __all__ = [
     "bbn_loss",
     "bce_on_softmax",
     "beta_quantile",
+    "consistency_gap",
     "cross_entropy",
     "diverse_adjustments",
     "diverse_experts_loss",
@@ -41,6 +44,7 @@ __all__ = [
     "focal",
     "inverse_frequency",
     "inverse_prior",
+    "lade_regulariser",
     "ldam_margins",
     "margin_cross_entropy",
     "mix",
@@ -48,6 +52,8 @@ __all__ = [
     "mixed_loss",
     "mixup_weight",
     "paco_loss",
+    "pairwise_additive",
+    "pairwise_matrix",
     "permutation",
     "shuffled",
     "sigmoid_focal",

@@ -3,6 +3,7 @@
 from longtail.losses.base import Loss
 from longtail.losses.focal import BceOnSoftmax, Focal
 from longtail.losses.margin import LDAM
+from longtail.losses.pairwise import PairwiseMargin
 from longtail.losses.softmax import BalancedSoftmax, CrossEntropy, LogitAdjusted
 from longtail.losses.weights import Deferred, EffectiveNumber, InverseFrequency, Uniform, Weight
 
@@ -17,6 +18,7 @@ __all__ = [
     "LDAM",
     "LogitAdjusted",
     "Loss",
+    "PairwiseMargin",
     "Uniform",
     "Weight",
 ]
