@@ -148,6 +148,7 @@ def winning_power(scores: Tensor, log_norm: Tensor, target: Tensor) -> tuple[Ten
     other_up = scores > 0
     gap = torch.where(up, gap, -gap)
     gap = gap.masked_fill_(up & ~other_up, -torch.inf).masked_fill_(~up & other_up, torch.inf)
+    gap = gap.masked_fill_(gap.isnan(), torch.inf)  # zero against zero: a tie
     gap = gap.masked_fill_(torch.isneginf(scores), -torch.inf)
     return _bounds(gap, torch.where(up, rise, -rise), label)
 
