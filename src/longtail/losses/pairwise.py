@@ -78,6 +78,7 @@ class PairwiseMargin(Loss):
         if isinstance(delta, str) and delta not in PRESETS:
             raise UnknownNameError("preset of margins", delta, PRESETS)
         self._preset = delta if isinstance(delta, str) else ""
+        self._even = True
         super().__init__(weight=weight, reduction=reduction, ignore_index=ignore_index)
         if matrix is None:
             self.delta: str | Tensor = self._preset
@@ -94,13 +95,15 @@ class PairwiseMargin(Loss):
             )
         zero = torch.zeros_like(stats.counts)
         finite = torch.where(stats.present, stats.log_prior, 0.0)
+        scaled = self.tau * finite
         columns, rows = {
             "consistent": (finite, finite),
-            "la": (self.tau * finite, self.tau * finite),
+            "la": (scaled, scaled),
             "ldam": (zero, -ldam_margins(stats.counts, self.margin)),
-            "equalization": (self.tau * finite, zero),
+            "equalization": (scaled, zero),
         }.get(self._preset, (zero, zero))
         masked = torch.where(stats.present, 0.0, -math.inf)
+        self._even = rows is columns
         self.keep("log_prior", stats.log_prior)
         self.keep("columns", columns + masked)
         self.keep("rows", rows + masked)
@@ -112,8 +115,7 @@ class PairwiseMargin(Loss):
             weight = self.class_weight()
             both = self.columns if weight is None else self.columns + weight.log()
             return both, both
-        same = self._preset in ("la", "zero")
-        return self.columns, self.columns if same else self.rows
+        return self.columns, self.columns if self._even else self.rows
 
     def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
         columns, rows = self.margins()
