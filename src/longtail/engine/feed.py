@@ -70,6 +70,7 @@ class StageData:
         weight: ``(N,)`` sample weights or ``None``.
         extra_rows: rows that count towards the length of an epoch but are not drawn
             (unlabelled rows of self-training).
+        variants: forms of each row in the store, one after the other's ``N`` rows.
     """
 
     store: Any
@@ -77,6 +78,7 @@ class StageData:
     labels: Tensor
     weight: Tensor | None = None
     extra_rows: int = 0
+    variants: int = 1
 
     def __len__(self) -> int:
         return len(self.index)
@@ -213,6 +215,8 @@ class Feed:
                     tables[f"{name}/view{v}"] = self._table(
                         epoch, f"{name}/view{v}", total, view.draws
                     )
+            if sources[name].data.variants > 1:
+                tables[f"{name}/variant"] = self._table(epoch, f"{name}/variant", total, 1)
         for m, mixer in enumerate(self.mix):
             tables[f"mix{m}"] = self._table(epoch, f"mix{m}", total, mixer.draws)
         if self.draws:
@@ -237,10 +241,7 @@ class Feed:
         spans = [self._share(*plan.span(s)) for s in range(start, plan.steps)]
         loaded = {
             name: source.data.store.batches(
-                [
-                    source.data.index[plan.orders[name][a:b].to(source.data.index.device)]
-                    for a, b in spans
-                ],
+                [_positions(plan, name, source.data, a, b) for a, b in spans],
                 self.workers,
             )
             for name, source in {"": self.main, **self.streams}.items()
@@ -293,6 +294,16 @@ class Feed:
             )
             batch = _concat([mixer(micro, u, mine) for micro, u in micros])
         return batch
+
+
+def _positions(plan: Plan, name: str, data: StageData, a: int, b: int) -> Tensor:
+    """Where the rows ``a`` to ``b`` of a stream lie in the store, in one of their forms."""
+    index = data.index[plan.orders[name][a:b].to(data.index.device)]
+    drawn = plan.tables.get(f"{name}/variant")
+    if drawn is None:
+        return index
+    form = (drawn[a:b, 0] * data.variants).to(index.device, torch.int64)
+    return index + form * len(data)
 
 
 def _concat(micros: list[Batch]) -> Batch:

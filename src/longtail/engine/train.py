@@ -158,7 +158,7 @@ class Trainer:
         self.saver = Saver(state, folder, seconds)
         self.prepare = prepare
         self.steps = self.samples = 0
-        self.prior: Tensor | None = None
+        self.prior = state.prior
 
     def run(self) -> None:
         """Train what is left to train."""
