@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longtail.engine.checkpoint import fitting, join_state, load_tensors, save_tensors, split_state
+from longtail.engine.checkpoint import (
+    fitting,
+    join_state,
+    load_tensors,
+    save_tensors,
+    split_state,
+    write_atomic,
+)
 from longtail.engine.feed import pass_rows, to_float
 from longtail.engine.folder import RunFolder
 from longtail.engine.stage import Recipe
@@ -38,10 +46,11 @@ class Predictions:
     target_probability: np.ndarray[Any, Any]
 
     def save(self, path: Path) -> None:
-        """Write ``predictions.npz``."""
-        np.savez_compressed(
-            path, allow_pickle=False, **{**vars(self), "ids": np.array(self.ids, str)}
-        )
+        """Write ``predictions.npz``, whole or not at all."""
+        held = io.BytesIO()
+        columns = {**vars(self), "ids": np.array(self.ids, str)}
+        np.savez_compressed(held, allow_pickle=False, **columns)
+        write_atomic(path, held.getvalue())
 
 
 @dataclass
