@@ -60,7 +60,7 @@ def preflight(state: RunState, target_prior: Any) -> None:
             prior = stage_prior_of(state, stage)
     for spec in state.recipe.finish:
         instantiate("handovers", spec)
-    adjusters = [instantiate("adjusters", spec) for spec in state.recipe.adjusters]
+    adjusters = [instantiate("adjusters", a).bind(state.stats) for a in state.recipe.adjusters]
     if target_prior == "as_trained":
         return
     stats = state.stats
