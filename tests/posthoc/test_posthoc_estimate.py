@@ -102,7 +102,10 @@ def test_information_is_the_curvature_of_the_likelihood():
     for i in range(2):
         for j in range(2):
             a, b = np.eye(2)[i] * step, np.eye(2)[j] * step
-            up, down = height(at + a + b) + height(at - a - b), height(at + a - b) + height(at - a + b)
+            up, down = (
+                height(at + a + b) + height(at - a - b),
+                height(at + a - b) + height(at - a + b),
+            )
             hessian[i, j] = (up - down) / (4 * step**2)
     covariance = np.linalg.inv(-hessian)
     want = np.sqrt([covariance[0, 0], covariance[1, 1], covariance.sum()])
@@ -200,9 +203,9 @@ def test_inputs_that_do_not_fit():
         estimate_target_prior(new, old[:0], y[:0], effective=prior)
     with pytest.raises(DataError, match="do not fit"):
         estimate_target_prior(new, old, y[:3], effective=prior)
+    broken = new.clone()
+    broken[2, 1] = torch.nan
     with pytest.raises(DataError, match="of 1 unlabelled rows are not finite"):
-        broken = new.clone()
-        broken[2, 1] = torch.nan
         estimate_target_prior(broken, old, y, effective=prior)
 
 
