@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from longtail.functional.guided import equalized_bce, equalized_bce_classes, equalizing_weights
 from longtail.losses.base import Counts, Loss, WeightLike, check_number
@@ -23,6 +24,9 @@ class EqualizedV2(Loss):
     In training mode the sums follow each call (in the engine each step, over micro-batches and
     ranks), with the weights that the call used; in eval mode nothing moves. Predict with the
     logits; ``sigmoid(z)`` are the scores.
+
+    A target of probabilities ``q`` has the loss ``sum_j q_j w+_j softplus(-z_j) + (1 - q_j) w-_j
+    softplus(z_j)``: several labels a row, or none, are fine as long as no class weights are given.
 
     Shapes: ``(N, C)`` logits; buffers ``(C,)``.
 
@@ -95,13 +99,18 @@ class EqualizedV2(Loss):
         return equalized_bce_classes(logits, *self.weights())
 
     def _soft(self, z: Tensor, q: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        negative, positive = self.weights()
+        q = q.to(z.dtype)
         if self.training:
-            negative, positive = self.weights()
             mass, said = self.mass(z)[:, None], torch.sigmoid(z.detach())
             own = (mass * q * torch.sigmoid(-z.detach())).sum(0)
             other = (mass * (1 - q) * said).sum(0)
             self.tell(positive=positive * own, negative=negative * other)
-        return super()._soft(z, q, weight)
+        if weight is not None:
+            return super()._soft(z, q, weight)
+        own_rows = q * positive.to(z.dtype) * F.softplus(-z)
+        rows = (own_rows + (1 - q) * negative.to(z.dtype) * F.softplus(z)).sum(1)
+        return rows, torch.ones_like(rows)
 
     def _watch_labels(self, z: Tensor, target: Tensor, negative: Tensor, positive: Tensor) -> None:
         """Add up weighted gradients of the logits, apart for labels and for other classes."""
