@@ -9,6 +9,12 @@ from longtail.functional.experts import (
     diverse_experts_loss,
     inverse_prior,
 )
+from longtail.functional.guided import (
+    angular_cross_entropy,
+    equalized_bce,
+    equalizing_weights,
+    influence_balanced,
+)
 from longtail.functional.losses import (
     bce_on_softmax,
     cross_entropy,
@@ -18,6 +24,7 @@ from longtail.functional.losses import (
     sigmoid_focal,
 )
 from longtail.functional.margins import ldam_margins
+from longtail.functional.measured import difficulty_weights, effective_area
 from longtail.functional.mixing import beta_quantile, mix_rows, mixed_loss, mixup_weight
 from longtail.functional.random import mix, permutation, shuffled, stream, uniforms, words
 from longtail.functional.weights import (
@@ -27,18 +34,24 @@ from longtail.functional.weights import (
 )
 
 __all__ = [
+    "angular_cross_entropy",
     "bbn_alpha",
     "bbn_features",
     "bbn_loss",
     "bce_on_softmax",
     "beta_quantile",
     "cross_entropy",
+    "difficulty_weights",
     "diverse_adjustments",
     "diverse_experts_loss",
+    "effective_area",
     "effective_count",
     "effective_number",
+    "equalized_bce",
+    "equalizing_weights",
     "exclusive_logsumexp",
     "focal",
+    "influence_balanced",
     "inverse_frequency",
     "inverse_prior",
     "ldam_margins",

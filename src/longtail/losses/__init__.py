@@ -1,9 +1,13 @@
 """Losses ``loss(logits, target)`` and the class weights that any of them takes."""
 
 from longtail.losses.base import Loss
+from longtail.losses.equalized import EqualizedV2
 from longtail.losses.focal import BceOnSoftmax, Focal
+from longtail.losses.influence import InfluenceBalanced
 from longtail.losses.margin import LDAM
+from longtail.losses.measured import Difficulty, EffectiveArea
 from longtail.losses.softmax import BalancedSoftmax, CrossEntropy, LogitAdjusted
+from longtail.losses.uncertain import UncertaintyMargin
 from longtail.losses.weights import Deferred, EffectiveNumber, InverseFrequency, Uniform, Weight
 
 __all__ = [
@@ -11,12 +15,17 @@ __all__ = [
     "BceOnSoftmax",
     "CrossEntropy",
     "Deferred",
+    "Difficulty",
+    "EffectiveArea",
     "EffectiveNumber",
+    "EqualizedV2",
     "Focal",
+    "InfluenceBalanced",
     "InverseFrequency",
     "LDAM",
     "LogitAdjusted",
     "Loss",
+    "UncertaintyMargin",
     "Uniform",
     "Weight",
 ]

@@ -6,11 +6,13 @@ from longtail.objectives.diverse_experts import DiverseExperts
 from longtail.objectives.manifold_mixup import ManifoldMixup
 from longtail.objectives.meta_weight_net import MetaWeightNet
 from longtail.objectives.paco import PaCo
+from longtail.objectives.uncertainty import MeasuredUncertainty
 
 __all__ = [
     "Bilateral",
     "DiverseExperts",
     "ManifoldMixup",
+    "MeasuredUncertainty",
     "MetaWeightNet",
     "Objective",
     "PaCo",
