@@ -131,4 +131,3 @@ def clouded_angles(logits: Tensor, angles: Tensor, scale: float) -> Tensor:
     turned = logits * d.cos() - rest.sqrt() * d.sin()
     inside = logits.detach() > -scale * d.cos()
     return torch.where(inside, turned, logits - scale * d * d.sin())
-

@@ -169,7 +169,6 @@ class Seesaw(Loss):
     """
 
     needs_stats = True
-    stateful = True
     samples: Tensor
 
     def __init__(
@@ -197,6 +196,7 @@ class Seesaw(Loss):
             ignore_index=ignore_index,
             class_counts=class_counts,
         )
+        self.stateful = counts == "online"
 
     def on_bind(self, stats: ClassStats) -> None:
         """The training counts, or zeros to count from."""

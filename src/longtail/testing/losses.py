@@ -19,11 +19,11 @@ from longtail.testing.tools import (
     CLASSES,
     COUNTS,
     RENAMED,
-    build,
     close,
     logits_and_labels,
     raises_two_lines,
 )
+from longtail.testing.tools import build as built
 from longtail.types import ClassStats
 
 __all__: list[str] = []
@@ -31,10 +31,10 @@ __all__: list[str] = []
 HALVES = (torch.float16, torch.bfloat16)
 
 
-def fixed(record: Record, **extra: Any) -> Any:
-    """The loss that a record's case describes, without its noise."""
-    made = build(record, **extra)
-    return made.eval() if made.noisy else made
+def build(record: Record, **extra: Any) -> Any:
+    """The loss of a record, standing still: without its noise, so that calls can be compared."""
+    loss = built(record, **extra)
+    return loss.eval() if loss.noisy else loss
 
 
 def _features(rows: int) -> Tensor:
@@ -53,7 +53,7 @@ def finite_loss_and_gradient(record: Record) -> None:
     """The mean is a finite scalar, and its gradient is finite and not zero."""
     z, y = logits_and_labels()
     z.requires_grad_()
-    value = _value(build(record, class_counts=COUNTS), z, y)
+    value = _value(built(record, class_counts=COUNTS), z, y)
     assert value.shape == ()
     assert torch.isfinite(value)
     (grad,) = torch.autograd.grad(value, z)
@@ -66,7 +66,7 @@ def noise_belongs_to_the_row(record: Record) -> None:
     """In training the noise follows the key of the row; in eval mode there is none."""
     z, y = logits_and_labels()
     keys = torch.linspace(0.01, 0.99, len(y))
-    loss = build(record, class_counts=COUNTS, reduction="none")
+    loss = built(record, class_counts=COUNTS, reduction="none")
 
     def keyed(rows: Tensor, of: Tensor = keys) -> Tensor:
         loss.key(of[rows])
@@ -92,7 +92,7 @@ def order_of_the_batch(record: Record) -> None:
     z, y = logits_and_labels()
     order = torch.tensor([5, 2, 11, 0, 7, 1, 9, 3, 10, 4, 8, 6])
     for reduction in ("mean", "none"):
-        loss = fixed(record, class_counts=COUNTS, reduction=reduction)
+        loss = build(record, class_counts=COUNTS, reduction=reduction)
         features = _features(len(z))
         one, other = (
             loss(z, y, features=features),
@@ -107,8 +107,8 @@ def renaming_classes(record: Record) -> None:
     z, y = logits_and_labels()
     for weight in (None, part("inverse_frequency"), part("effective_number", beta=0.99)):
         extra = {} if weight is None else {"weight": weight}
-        one = fixed(record, class_counts=COUNTS, **extra)
-        other = fixed(record, class_counts=torch.tensor(COUNTS)[RENAMED], **extra)
+        one = build(record, class_counts=COUNTS, **extra)
+        other = build(record, class_counts=torch.tensor(COUNTS)[RENAMED], **extra)
         new = torch.argsort(RENAMED)[y]
         close(_value(other, z[:, RENAMED], new), _value(one, z, y), what=str(weight))
 
@@ -118,7 +118,7 @@ def class_with_one_sample(record: Record) -> None:
     """The largest imbalance there is: a class with one sample beside a million."""
     z, y = logits_and_labels(classes=3)
     z.requires_grad_()
-    value = _value(fixed(record, class_counts=(1_000_000, 1, 50)), z, y)
+    value = _value(build(record, class_counts=(1_000_000, 1, 50)), z, y)
     (grad,) = torch.autograd.grad(value, z)
     assert torch.isfinite(value)
     assert torch.isfinite(grad).all()
@@ -128,14 +128,14 @@ def class_with_one_sample(record: Record) -> None:
 def class_without_samples(record: Record) -> None:
     """The zero-count policy rules: an error, counts plus one, or a masked class."""
     counts = (30, 0, 5)
-    raises_two_lines(DataError, lambda: fixed(record, class_counts=counts))
+    raises_two_lines(DataError, lambda: build(record, class_counts=counts))
     z, y = logits_and_labels(classes=3)
-    smooth = fixed(record, class_counts=ClassStats(counts, on_empty="smooth"))
+    smooth = build(record, class_counts=ClassStats(counts, on_empty="smooth"))
     assert torch.isfinite(_value(smooth, z, y))
-    close(_value(smooth, z, y), _value(fixed(record, class_counts=(31, 1, 6)), z, y))
+    close(_value(smooth, z, y), _value(build(record, class_counts=(31, 1, 6)), z, y))
     seen = y != 1
     z = z[seen].requires_grad_()
-    ignoring = fixed(record, class_counts=ClassStats(counts, on_empty="ignore"))
+    ignoring = build(record, class_counts=ClassStats(counts, on_empty="ignore"))
     value = _value(ignoring, z, y[seen])
     (grad,) = torch.autograd.grad(value, z)
     assert torch.isfinite(value)
@@ -146,8 +146,8 @@ def class_without_samples(record: Record) -> None:
 def batch_of_one(record: Record) -> None:
     """One row is a batch: its loss is the row's."""
     z, y = logits_and_labels(rows=1)
-    loss = fixed(record, class_counts=COUNTS)
-    each = fixed(record, class_counts=COUNTS, reduction="none")
+    loss = build(record, class_counts=COUNTS)
+    each = build(record, class_counts=COUNTS, reduction="none")
     close(_value(loss, z, y), _value(each, z, y)[0])
 
 
@@ -155,7 +155,7 @@ def batch_of_one(record: Record) -> None:
 def uniform_counts_are_cross_entropy(record: Record) -> None:
     """With equal counts there is nothing to correct."""
     z, y = logits_and_labels()
-    loss = fixed(record, class_counts=[40] * CLASSES)
+    loss = build(record, class_counts=[40] * CLASSES)
     close(_value(loss, z, y), F.cross_entropy(z, y))
 
 
@@ -164,7 +164,7 @@ def is_not_cross_entropy(record: Record) -> None:
     """A loss that does not say it reduces to cross-entropy is another loss."""
     z, y = logits_and_labels()
     assert (
-        abs(float(_value(fixed(record, class_counts=COUNTS), z, y) - F.cross_entropy(z, y))) > 1e-4
+        abs(float(_value(build(record, class_counts=COUNTS), z, y) - F.cross_entropy(z, y))) > 1e-4
     )
 
 
@@ -175,7 +175,7 @@ def half_precision(record: Record) -> None:
     rows = torch.tensor([[6e4, -6e4, 0, 3, 1], [-6e4, 6e4, 6e4, 0, 0], [0, 0, 0, 0, 0]])
     z = torch.cat([z.float(), rows])
     y = torch.cat([y, torch.tensor([1, 1, 4])])
-    loss = fixed(record, class_counts=COUNTS)
+    loss = build(record, class_counts=COUNTS)
     for dtype in HALVES:
         low = z.to(dtype).requires_grad_()
         value = loss(low, y)
@@ -193,7 +193,7 @@ def survives_half_modules(record: Record) -> None:
     """``module.half()`` leaves priors, margins and weights wide enough."""
     z, y = logits_and_labels()
     weight = part("effective_number", beta=0.9)
-    loss = fixed(record, class_counts=COUNTS, weight=weight)
+    loss = build(record, class_counts=COUNTS, weight=weight)
     close(_value(copy.deepcopy(loss).half(), z, y), _value(loss, z, y), tol=1e-6)
 
 
@@ -202,7 +202,7 @@ def soft_targets(record: Record) -> None:
     """A one-hot target is the label; a soft one weighs the losses of the labels."""
     z, y = logits_and_labels()
     for extra in ({}, {"weight": part("inverse_frequency")}):
-        loss = fixed(record, class_counts=COUNTS, reduction="none", **extra)
+        loss = build(record, class_counts=COUNTS, reduction="none", **extra)
         hot = F.one_hot(y, CLASSES).double()
         close(_value(loss, z, hot), _value(loss, z, y), what="one-hot")
         q = torch.softmax(0.3 * z.flip(0), 1)
@@ -214,11 +214,11 @@ def soft_targets(record: Record) -> None:
 def mixed_targets(record: Record) -> None:
     """``lam l(z, y) + (1 - lam) l(z, y')``, a mixed row counting once."""
     z, y = logits_and_labels()
-    loss = fixed(record, class_counts=COUNTS)
+    loss = build(record, class_counts=COUNTS)
     other = y.flip(0)
     share = torch.linspace(0.1, 0.9, len(y), dtype=torch.float64)
     top, bottom = loss.mixed_sums(z, [(y, share), (other, 1 - share)], features=_features(len(z)))
-    each = fixed(record, class_counts=COUNTS, reduction="none")
+    each = build(record, class_counts=COUNTS, reduction="none")
     expected = share * _value(each, z, y) + (1 - share) * _value(each, z, other)
     close(top / bottom, expected.mean())
 
@@ -227,7 +227,7 @@ def mixed_targets(record: Record) -> None:
 def row_and_class_forms_agree(record: Record) -> None:
     """``per_class`` holds at the label what ``per_sample`` gives."""
     z, y = logits_and_labels()
-    loss = fixed(record, class_counts=COUNTS)
+    loss = build(record, class_counts=COUNTS)
     close(loss.per_class(z).gather(1, y[:, None])[:, 0], loss.per_sample(z, y))
 
 
@@ -235,7 +235,7 @@ def row_and_class_forms_agree(record: Record) -> None:
 def function_and_module_agree(record: Record) -> None:
     """The function of the same name, with the module's hyper-parameters, gives its rows."""
     z, y = logits_and_labels()
-    loss = fixed(record, class_counts=COUNTS)
+    loss = build(record, class_counts=COUNTS)
     function = getattr(functional, record.name)
     named = [p for p in inspect.signature(function).parameters if p not in ("logits", "target")]
     given = {k: getattr(loss, k) for k in named if k in vars(loss)}
@@ -246,7 +246,7 @@ def function_and_module_agree(record: Record) -> None:
 def prior_offset_is_the_formula(record: Record) -> None:
     """A loss that names an offset ``a`` is cross-entropy of ``z + a``."""
     z, y = logits_and_labels()
-    loss = build(record, class_counts=COUNTS)
+    loss = built(record, class_counts=COUNTS)
     offset = loss.prior_offset()
     if offset is None:
         ce = F.cross_entropy(z, y, reduction="none")
@@ -260,18 +260,18 @@ def prior_offset_is_the_formula(record: Record) -> None:
 def unbound_use(record: Record) -> None:
     """Without class counts it says so, in two lines; ``bind`` brings them."""
     z, y = logits_and_labels()
-    loss = fixed(record)
+    loss = build(record)
     raises_two_lines(UnboundPartError, lambda: loss(z, y))
     loss.bind(ClassStats(COUNTS))
-    close(loss(z, y), fixed(record, class_counts=COUNTS)(z, y))
+    close(loss(z, y), build(record, class_counts=COUNTS)(z, y))
 
 
 @check("losses", without="needs_counts")
 def works_unbound(record: Record) -> None:
     """A loss that declares no need for class counts works without."""
     z, y = logits_and_labels()
-    assert torch.isfinite(_value(fixed(record), z, y))
-    weighted = fixed(record, weight=part("inverse_frequency"))
+    assert torch.isfinite(_value(build(record), z, y))
+    weighted = build(record, weight=part("inverse_frequency"))
     raises_two_lines(UnboundPartError, lambda: weighted(z, y))
 
 
@@ -279,10 +279,10 @@ def works_unbound(record: Record) -> None:
 def copies_and_pickles(record: Record) -> None:
     """A copy, a pickle and a loaded state dict give the same numbers."""
     z, y = logits_and_labels()
-    loss = fixed(record, class_counts=COUNTS, weight=part("effective_number", beta=0.99))
+    loss = build(record, class_counts=COUNTS, weight=part("effective_number", beta=0.99))
     for twin in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
         close(_value(twin, z, y), _value(loss, z, y), tol=0)
-    fresh = fixed(record, class_counts=COUNTS, weight=part("effective_number", beta=0.99))
+    fresh = build(record, class_counts=COUNTS, weight=part("effective_number", beta=0.99))
     fresh.load_state_dict(loss.state_dict())
     close(_value(fresh, z, y), _value(loss, z, y), tol=0)
 
@@ -292,15 +292,15 @@ def reductions(record: Record) -> None:
     """``none`` gives rows; ``sum`` adds them; means divide by rows or by their weights."""
     z, y = logits_and_labels()
     weight = part("inverse_frequency")
-    rows = _value(fixed(record, class_counts=COUNTS, weight=weight, reduction="none"), z, y)
-    own = fixed(record, class_counts=COUNTS, weight=weight).class_weight()[y]
+    rows = _value(build(record, class_counts=COUNTS, weight=weight, reduction="none"), z, y)
+    own = build(record, class_counts=COUNTS, weight=weight).class_weight()[y]
     assert rows.shape == y.shape
     for reduction, expected in (
         ("sum", rows.sum()),
         ("mean", rows.mean()),
         ("weighted_mean", rows.sum() / own.sum()),
     ):
-        loss = fixed(record, class_counts=COUNTS, weight=weight, reduction=reduction)
+        loss = build(record, class_counts=COUNTS, weight=weight, reduction=reduction)
         close(_value(loss, z, y), expected, what=reduction)
         top, bottom = loss.sums(z, y, features=_features(len(z)))
         close(top / bottom, expected, what=f"sums of {reduction}")
@@ -310,12 +310,12 @@ def reductions(record: Record) -> None:
 def ignored_and_weighted_rows(record: Record) -> None:
     """An ignored row is not there; a sample weight multiplies its row."""
     z, y = logits_and_labels()
-    loss = fixed(record, class_counts=COUNTS)
+    loss = build(record, class_counts=COUNTS)
     marked = y.clone()
     marked[3:5] = loss.ignore_index
     kept = marked != loss.ignore_index
     close(loss(z, marked), loss(z[kept], y[kept]), what="ignored")
-    each = fixed(record, class_counts=COUNTS, reduction="none")
+    each = build(record, class_counts=COUNTS, reduction="none")
     v = torch.linspace(0, 2, len(y), dtype=torch.float64)
     close(_value(each, z, y, sample_weight=v), v * _value(each, z, y), what="weighted")
 
@@ -324,7 +324,7 @@ def ignored_and_weighted_rows(record: Record) -> None:
 def dense_logits(record: Record) -> None:
     """``(N, C, d1)`` logits are ``N d1`` rows."""
     z, y = logits_and_labels()
-    loss = fixed(record, class_counts=COUNTS)
+    loss = build(record, class_counts=COUNTS)
     dense = z.reshape(3, 4, CLASSES).movedim(2, 1)
     close(loss(dense, y.reshape(3, 4)), loss(z, y))
 
@@ -333,7 +333,7 @@ def dense_logits(record: Record) -> None:
 def constant_added_to_logits(record: Record) -> None:
     """The same number added to all logits of a row changes nothing."""
     z, y = logits_and_labels()
-    loss = fixed(record, class_counts=COUNTS)
+    loss = build(record, class_counts=COUNTS)
     close(_value(loss, z + torch.linspace(-5, 5, len(z))[:, None], y), _value(loss, z, y), tol=1e-8)
 
 
@@ -341,14 +341,14 @@ def constant_added_to_logits(record: Record) -> None:
 def refuses_what_does_not_fit(record: Record) -> None:
     """Wrong shapes, a label out of range, an unknown reduction: two lines each."""
     z, y = logits_and_labels()
-    loss = fixed(record, class_counts=COUNTS)
+    loss = build(record, class_counts=COUNTS)
     bad = y.clone()
     bad[0] = CLASSES
     for call in (
         lambda: loss(z[:, :3], y.clamp(max=2)),
         lambda: loss(z, y[:-1]),
         lambda: loss(z, bad),
-        lambda: fixed(record, class_counts=COUNTS, reduction="average"),
-        lambda: fixed(record, class_counts=COUNTS, weight=[1.0, 2.0]),
+        lambda: build(record, class_counts=COUNTS, reduction="average"),
+        lambda: build(record, class_counts=COUNTS, weight=[1.0, 2.0]),
     ):
         raises_two_lines(LongtailError, call)
