@@ -1,6 +1,7 @@
 """Class re-balancing by re-sampling: exact, without size limit, the same on any number of ranks."""
 
 from longtail.samplers.base import Sampler
+from longtail.samplers.deferred import Deferred
 from longtail.samplers.independent import (
     ClassBalanced,
     ClassDraw,
@@ -16,6 +17,7 @@ __all__ = [
     "ClassAware",
     "ClassBalanced",
     "ClassDraw",
+    "Deferred",
     "EffectiveNumberSampler",
     "Instance",
     "Power",

@@ -32,9 +32,9 @@ HALVES = (torch.float16, torch.bfloat16)
 
 
 def build(record: Record, **extra: Any) -> Any:
-    """The loss of a record; one with a state stands still, so that calls can be compared."""
+    """The loss of a record, standing still: without noise or moving state, so that calls compare."""
     loss = built(record, **extra)
-    return loss.eval() if loss.stateful else loss
+    return loss.eval() if loss.noisy or loss.stateful else loss
 
 
 def _features(rows: int) -> Tensor:
@@ -55,12 +55,37 @@ def finite_loss_and_gradient(record: Record) -> None:
     """The mean is a finite scalar, and its gradient is finite and not zero."""
     z, y = logits_and_labels()
     z.requires_grad_()
-    value = _value(build(record, class_counts=COUNTS), z, y)
+    value = _value(built(record, class_counts=COUNTS), z, y)
     assert value.shape == ()
     assert torch.isfinite(value)
     (grad,) = torch.autograd.grad(value, z)
     assert torch.isfinite(grad).all()
     assert bool(grad.abs().sum() > 0)
+
+
+@check("losses", when=lambda r: bool(r.load().noisy))
+def noise_belongs_to_the_row(record: Record) -> None:
+    """In training the noise follows the key of the row; in eval mode there is none."""
+    z, y = logits_and_labels()
+    keys = torch.linspace(0.01, 0.99, len(y))
+    loss = built(record, class_counts=COUNTS, reduction="none")
+
+    def keyed(rows: Tensor, of: Tensor = keys) -> Tensor:
+        loss.key(of[rows])
+        return _value(loss, z[rows], y[rows])
+
+    every = torch.arange(len(y))
+    first, order = keyed(every), every.flip(0)
+    close(keyed(order), first[order], what="another order")
+    close(torch.cat([keyed(every[:5]), keyed(every[5:])]), first, what="in two parts")
+    assert not torch.allclose(keyed(every, 1 - keys), first), "other keys, the same noise"
+    for dtype in HALVES:
+        low = (1e4 * z).to(dtype).requires_grad_()
+        loss.key(keys)
+        (grad,) = torch.autograd.grad(loss(low, y).sum(), low)
+        assert torch.isfinite(grad).all(), str(dtype)
+    loss.eval()
+    close(keyed(every, 1 - keys), keyed(every), tol=0, what="eval mode")
 
 
 @check("losses")
@@ -223,7 +248,7 @@ def function_and_module_agree(record: Record) -> None:
 def prior_offset_is_the_formula(record: Record) -> None:
     """A loss that names an offset ``a`` is cross-entropy of ``z + a``."""
     z, y = logits_and_labels()
-    loss = build(record, class_counts=COUNTS)
+    loss = built(record, class_counts=COUNTS)
     offset = loss.prior_offset()
     rows = _value(build(record, class_counts=COUNTS, reduction="none"), z, y)
     if offset is None:
