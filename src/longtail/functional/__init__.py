@@ -1,37 +1,16 @@
 """Pure tensor arithmetic: weights, margins, losses of rows, mixing, experts, random numbers."""
 
 from longtail.functional.contrastive import paco_loss
-from longtail.functional.experts import (
-    bbn_alpha,
-    bbn_features,
-    bbn_loss,
-    diverse_adjustments,
-    diverse_experts_loss,
-    inverse_prior,
-)
-from longtail.functional.guided import (
-    angular_cross_entropy,
-    equalized_bce,
-    equalizing_weights,
-    influence_balanced,
-)
-from longtail.functional.losses import (
-    bce_on_softmax,
-    cross_entropy,
-    exclusive_logsumexp,
-    focal,
-    margin_cross_entropy,
-    sigmoid_focal,
-)
+from longtail.functional.experts import bbn_alpha, bbn_features, bbn_loss, diverse_adjustments, diverse_experts_loss, inverse_prior
+from longtail.functional.guided import angular_cross_entropy, equalized_bce, equalizing_weights, influence_balanced
+from longtail.functional.lade import lade_regulariser
+from longtail.functional.losses import bce_on_softmax, cross_entropy, exclusive_logsumexp, focal, margin_cross_entropy, sigmoid_focal
 from longtail.functional.margins import ldam_margins
 from longtail.functional.measured import difficulty_weights, effective_area
 from longtail.functional.mixing import beta_quantile, mix_rows, mixed_loss, mixup_weight
+from longtail.functional.pairwise import consistency_gap, pairwise_additive, pairwise_matrix
 from longtail.functional.random import mix, permutation, shuffled, stream, uniforms, words
-from longtail.functional.weights import (
-    effective_count,
-    effective_number,
-    inverse_frequency,
-)
+from longtail.functional.weights import effective_count, effective_number, inverse_frequency
 
 __all__ = [
     "angular_cross_entropy",
@@ -40,6 +19,7 @@ __all__ = [
     "bbn_loss",
     "bce_on_softmax",
     "beta_quantile",
+    "consistency_gap",
     "cross_entropy",
     "difficulty_weights",
     "diverse_adjustments",
@@ -54,6 +34,7 @@ __all__ = [
     "influence_balanced",
     "inverse_frequency",
     "inverse_prior",
+    "lade_regulariser",
     "ldam_margins",
     "margin_cross_entropy",
     "mix",
@@ -61,6 +42,8 @@ __all__ = [
     "mixed_loss",
     "mixup_weight",
     "paco_loss",
+    "pairwise_additive",
+    "pairwise_matrix",
     "permutation",
     "shuffled",
     "sigmoid_focal",

@@ -7,6 +7,7 @@ from longtail.losses.focal import BceOnSoftmax, Focal
 from longtail.losses.influence import InfluenceBalanced
 from longtail.losses.margin import LDAM
 from longtail.losses.measured import Difficulty, EffectiveArea
+from longtail.losses.pairwise import PairwiseMargin
 from longtail.losses.remargin import EnlargedMargin, KeyPointSensitive, VectorScaling
 from longtail.losses.softmax import BalancedSoftmax, CrossEntropy, LogitAdjusted
 from longtail.losses.suppress import AdaptiveSuppression, Equalization, Seesaw
@@ -33,6 +34,7 @@ __all__ = [
     "KeyPointSensitive",
     "LogitAdjusted",
     "Loss",
+    "PairwiseMargin",
     "Seesaw",
     "UncertaintyMargin",
     "Uniform",

@@ -3,6 +3,7 @@
 from longtail.objectives.base import Objective, Stream, Supervised, row_mean, supervised_terms
 from longtail.objectives.bilateral import Bilateral
 from longtail.objectives.diverse_experts import DiverseExperts
+from longtail.objectives.lade import Lade
 from longtail.objectives.manifold_mixup import ManifoldMixup
 from longtail.objectives.meta_weight_net import MetaWeightNet
 from longtail.objectives.paco import PaCo
@@ -11,6 +12,7 @@ from longtail.objectives.uncertainty import MeasuredUncertainty
 __all__ = [
     "Bilateral",
     "DiverseExperts",
+    "Lade",
     "ManifoldMixup",
     "MeasuredUncertainty",
     "MetaWeightNet",

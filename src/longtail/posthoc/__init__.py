@@ -11,6 +11,7 @@ from longtail.posthoc.prior import (
     shift,
     shift_offset,
 )
+from longtail.posthoc.recalibration import Recalibration
 from longtail.posthoc.tau_norm import TauNorm
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "LogitAdjust",
     "PriorEstimate",
     "PriorShift",
+    "Recalibration",
     "TauNorm",
     "aggregate",
     "combine",

@@ -25,7 +25,6 @@ class FitData:
         stats: statistics of the training data actually used.
         head_weight: ``(C, D)`` of a linear head, else ``None``.
         head_bias: ``(C,)`` or ``None``.
-        train_counts: ``(C,)`` counts as given; ``None``: those of ``stats``.
         prior: ``(C,)`` prior to which the raw softmax answers; ``None``: not known.
     """
 
@@ -34,7 +33,6 @@ class FitData:
     stats: ClassStats
     head_weight: Tensor | None = None
     head_bias: Tensor | None = None
-    train_counts: Tensor | None = None
     prior: Tensor | None = None
 
     @property
@@ -128,3 +126,18 @@ class Adjuster(Part):
 def widened(logits: Tensor) -> Tensor:
     """Half-precision logits as float32; others as they are."""
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+
+def refuse_corrected(data: FitData, name: str) -> None:
+    """Refuse a model that answers to another prior than that of its training data."""
+    if data.prior is None:
+        return
+    natural, own = data.stats.prior, data.prior.detach().cpu().double()
+    own = own / own.sum()
+    if 0.5 * float((natural - own).abs().sum()) > 0.01:
+        raise ConfigError(
+            f"{name} corrects the training prior, and this model was already trained towards "
+            "another one",
+            "use it after plain cross-entropy, or give target_prior for a shift from the model's "
+            "own prior",
+        )

@@ -9,10 +9,17 @@ from torch import Tensor
 
 from longtail.types import ClassStats
 
-__all__ = ["best_on_plateau", "shrunk_balanced_accuracy", "tau_grid", "tau_scores"]
+__all__ = [
+    "best_on_plateau",
+    "scores_over",
+    "shrunk_balanced_accuracy",
+    "tau_grid",
+    "winning_power",
+    "winning_range",
+]
 
 SHRINK = 5.0
-_CHUNK = 1 << 24
+_CHUNK = 1 << 20
 
 
 def tau_grid() -> Tensor:
@@ -69,26 +76,88 @@ def best_on_plateau(grid: Tensor, score: Tensor) -> float:
     return round(min(centres, key=lambda c: (-c[0], abs(c[1] - 1)))[1], 6)
 
 
-def tau_scores(
-    candidates: Callable[[slice], Tensor], target: Tensor, stats: ClassStats, taus: int
+def scores_over(
+    grid: Tensor,
+    ranges: Callable[[slice], tuple[Tensor, Tensor]],
+    target: Tensor,
+    stats: ClassStats,
 ) -> Tensor:
-    """Shrunk balanced accuracy of each candidate on labelled rows.
+    """Shrunk balanced accuracy of every value of a grid, from the range in which each row is right.
 
     Args:
-        candidates: rows -> their logits under every candidate ``(T, rows, C)``.
+        grid: ``(T,)`` ascending candidates.
+        ranges: rows -> the open interval ``(low, high)`` of values under which they are right.
         target: ``(M,)`` labels.
         stats: shot groups.
-        taus: ``T``.
 
     Returns:
         ``(T,)`` float64.
     """
-    c = stats.num_classes
+    c, t = stats.num_classes, len(grid)
     target = target.cpu()
-    correct = torch.zeros(c, taus, dtype=torch.float64)
-    step = max(1, _CHUNK // (taus * c))
+    edges = torch.zeros(c * (t + 1), dtype=torch.float64)
+    step = max(1, _CHUNK // c)
     for start in range(0, len(target), step):
         rows = slice(start, start + step)
-        hit = candidates(rows).argmax(-1).cpu() == target[rows]
-        correct.index_add_(0, target[rows], hit.double().T.contiguous())
+        low, high = (v.double().cpu().contiguous() for v in ranges(rows))
+        first = torch.searchsorted(grid, low, right=True)
+        last = torch.maximum(torch.searchsorted(grid, high), first)
+        one = torch.ones(len(first), dtype=torch.float64)
+        edges.index_add_(0, target[rows] * (t + 1) + first, one)
+        edges.index_add_(0, target[rows] * (t + 1) + last, -one)
+    correct = edges.view(c, t + 1).cumsum(1)[:, :-1]
     return shrunk_balanced_accuracy(correct, torch.bincount(target, minlength=c), stats)
+
+
+def winning_range(scores: Tensor, slope: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Open interval of ``tau`` in which ``scores_y - tau slope_y`` beats all other classes.
+
+    Every other class bounds the interval on one side, so that one pass over ``(B, C)`` answers for
+    all ``tau`` at once. A tie is no win.
+
+    Args:
+        scores: ``(B, C)``; ``-inf`` for a class that never wins.
+        slope: ``(C,)`` finite.
+        target: ``(B,)`` labels.
+
+    Returns:
+        ``low`` and ``high``, ``(B,)`` each; ``low >= high``: never.
+    """
+    label = target[:, None]
+    rise = slope - slope[label]
+    return _bounds(scores - scores.gather(1, label), rise, label)
+
+
+def winning_power(scores: Tensor, log_norm: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Open interval of ``tau`` in which ``scores_y norm_y^-tau`` beats all other classes.
+
+    As :func:`winning_range`, on the logarithms: among scores of one sign they are straight lines,
+    and a positive score beats any that is not.
+
+    Args:
+        scores: ``(B, C)``; ``-inf`` for a class that never wins.
+        log_norm: ``(C,)`` finite.
+        target: ``(B,)`` labels.
+    """
+    label = target[:, None]
+    own = scores.gather(1, label)
+    up = own > 0
+    height = scores.abs().log()
+    gap = height - height.gather(1, label)
+    rise = log_norm - log_norm[label]
+    other_up = scores > 0
+    gap = torch.where(up, gap, -gap)
+    gap = gap.masked_fill_(up & ~other_up, -torch.inf).masked_fill_(~up & other_up, torch.inf)
+    gap = gap.masked_fill_(gap.isnan(), torch.inf)  # zero against zero: a tie
+    gap = gap.masked_fill_(torch.isneginf(scores), -torch.inf)
+    return _bounds(gap, torch.where(up, rise, -rise), label)
+
+
+def _bounds(gap: Tensor, rise: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """``gap < tau rise`` for every other class."""
+    bound = gap / rise
+    low = torch.where(rise > 0, bound, -torch.inf).amax(1)
+    high = torch.where(rise < 0, bound, torch.inf).amin(1)
+    flat = (rise == 0) & (gap >= 0)
+    never = flat.scatter_(1, label, False).any(1)
+    return torch.where(never, torch.inf, low), high

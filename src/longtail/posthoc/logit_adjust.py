@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from longtail.errors import ConfigError
-from longtail.posthoc.base import Adjuster, FitData, widened
-from longtail.posthoc.choice import best_on_plateau, tau_grid, tau_scores
+from longtail.posthoc.base import Adjuster, FitData, refuse_corrected, widened
+from longtail.posthoc.choice import best_on_plateau, scores_over, tau_grid, winning_range
 from longtail.types import ClassStats, Outputs
 
 __all__ = ["LogitAdjust"]
@@ -57,7 +57,7 @@ class LogitAdjust(Adjuster):
 
     def on_fit(self, data: FitData) -> None:
         """Check the model's prior and choose tau."""
-        _refuse_corrected(data)
+        refuse_corrected(data, "la_posthoc")
         self._notes = ()
         self.chosen.fill_(False)
         if self.tau is not None:
@@ -69,14 +69,13 @@ class LogitAdjust(Adjuster):
             return
         outputs, target = labelled
         logits, grid = widened(outputs.logits.detach()), tau_grid()
-        taus = grid.to(logits)[:, None, None]
         finite = torch.where(data.stats.present, data.stats.log_prior, 0.0).to(logits)
         mask = torch.where(data.stats.present, 0.0, -torch.inf).to(logits)
 
-        def candidates(rows: slice) -> Tensor:
-            return (logits[rows] + mask)[None] - taus * finite
+        def right(rows: slice) -> tuple[Tensor, Tensor]:
+            return winning_range(logits[rows] + mask, finite, target[rows].to(logits.device))
 
-        scores = tau_scores(candidates, target, data.stats, len(grid))
+        scores = scores_over(grid, right, target, data.stats)
         self.strength.fill_(best_on_plateau(grid, scores))
         self.chosen.fill_(True)
         borrowed = int((torch.bincount(target.cpu(), minlength=len(mask)) == 0).sum())
@@ -109,17 +108,3 @@ class LogitAdjust(Adjuster):
             "tau": float(self.strength),
             "chosen_on_validation": bool(self.chosen),
         }
-
-
-def _refuse_corrected(data: FitData) -> None:
-    if data.prior is None:
-        return
-    natural, own = data.stats.prior, data.prior.detach().cpu().double()
-    own = own / own.sum()
-    if 0.5 * float((natural - own).abs().sum()) > 0.01:
-        raise ConfigError(
-            "la_posthoc corrects the training prior, and this model was already trained towards "
-            "another one",
-            "use it after plain cross-entropy, or give target_prior for a shift from the model's "
-            "own prior",
-        )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from longtail.errors import ConfigError
 from longtail.posthoc.base import Adjuster, FitData, widened
-from longtail.posthoc.choice import best_on_plateau, tau_grid, tau_scores
+from longtail.posthoc.choice import best_on_plateau, scores_over, tau_grid, winning_power
 from longtail.types import Outputs
 
 __all__ = ["TauNorm"]
@@ -74,15 +74,16 @@ class TauNorm(Adjuster):
             return 1.0
         outputs, target = labelled
         grid = tau_grid()
-        logits = outputs.features.detach().double().cpu() @ raw.T
-        scale = norm[None, :] ** -grid[:, None]  # (T, C)
-        masked = torch.where(data.stats.present, 0.0, -torch.inf)
+        features = widened(outputs.features.detach()).cpu()
+        logits = features @ raw.to(features).T  # once for all tau
+        logits += torch.where(data.stats.present, 0.0, -torch.inf).to(logits)
+        log_norm = norm.log().to(logits)
 
-        def candidates(rows: slice) -> Tensor:
-            return logits[rows][None] * scale[:, None] + masked
+        def right(rows: slice) -> tuple[Tensor, Tensor]:
+            return winning_power(logits[rows], log_norm, target[rows].cpu())
 
         self.chosen.fill_(True)
-        return best_on_plateau(grid, tau_scores(candidates, target, data.stats, len(grid)))
+        return best_on_plateau(grid, scores_over(grid, right, target, data.stats))
 
     def transform(self, outputs: Outputs) -> Tensor:
         """Logits ``(B, C)`` of the rescaled head."""

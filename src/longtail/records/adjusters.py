@@ -1,5 +1,6 @@
 """Records of kind `adjusters`."""
 
+import longtail.records.adjusters_posterior  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []
@@ -44,6 +45,7 @@ register(
         family="prior",
         reference="Saerens et al., Neural Computation 2002",
         case={"target": "uniform"},
+        aliases=("pc_softmax",),
         tags=("identity_on_uniform_counts", "logits"),
         details={
             "formula": "z_c - log effective_c + log target_c",

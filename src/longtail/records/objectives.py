@@ -1,6 +1,7 @@
 """Records of kind ``objectives``: methods that own a batch or a step."""
 
 import longtail.records.objectives_uncertainty  # noqa: F401
+import longtail.records.objectives_adjust  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []

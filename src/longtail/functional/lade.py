@@ -1,0 +1,103 @@
+"""The regulariser that disentangles the label distribution from the logits (LADE)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["IMPORTANCE", "LadeSums", "lade_regulariser", "lade_sums"]
+
+IMPORTANCE = ("sample", "class")
+
+
+@dataclass(frozen=True)
+class LadeSums:
+    """What a batch adds up to; the sums of parts of a batch can be joined.
+
+    Attributes:
+        density: ``(C,)`` ``log sum_i v_i w_ic exp z_ic``.
+        linear: ``(C,)`` ``sum_i v_i q_ic z_ic``.
+        labels: ``(C,)`` ``sum_i v_i q_ic``.
+        rows: 0-d ``sum_i v_i``.
+    """
+
+    density: Tensor
+    linear: Tensor
+    labels: Tensor
+    rows: Tensor
+
+    def value(self, log_prior: Tensor, penalty: float) -> Tensor:
+        """``-sum_c prior_c (T_c - penalty S_c^2)`` with ``S_c`` the log of the mean density."""
+        prior = log_prior.exp().to(self.density.dtype)
+        log_mean = self.density - self.rows.log()
+        own = torch.where(self.labels > 0, self.linear / self.labels.clamp_min(1e-12), 0.0)
+        terms = own - log_mean - penalty * log_mean.square()
+        return -torch.where(prior > 0, prior * terms, 0.0).sum()
+
+
+def lade_sums(
+    logits: Tensor,
+    target: Tensor,
+    log_prior: Tensor,
+    *,
+    importance: str = "sample",
+    sample_weight: Tensor | None = None,
+) -> LadeSums:
+    """The sums over a batch that :func:`lade_regulariser` is made of.
+
+    Args:
+        logits: ``(B, C)``, float32 or wider.
+        target: ``(B,)`` class ids, or ``(B, C)`` probabilities.
+        log_prior: ``(C,)`` of the training data; a masked class at ``-inf`` is left out.
+        importance: whose prior a row is divided by: its own (``sample``), or that of the column
+            (``class``).
+        sample_weight: ``(B,)`` ``v``, or ``None`` for ones.
+    """
+    c = logits.shape[1]
+    log_pi = torch.where(torch.isneginf(log_prior), 0.0, log_prior).to(logits.dtype)
+    q = target.to(logits.dtype) if target.is_floating_point() else F.one_hot(target, c).to(logits)
+    if importance == "sample":
+        log_w = ((q * (-log_pi).exp()).sum(1).log() - math.log(c))[:, None]
+    else:
+        log_w = (-log_pi - math.log(c))[None]
+    v = torch.ones_like(logits[:, 0]) if sample_weight is None else sample_weight.to(logits.dtype)
+    density = (logits + log_w + v.log()[:, None]).logsumexp(0)
+    weighted = q * v[:, None]
+    return LadeSums(density, (weighted * logits).sum(0), weighted.sum(0), v.sum())
+
+
+def lade_regulariser(
+    logits: Tensor,
+    target: Tensor,
+    log_prior: Tensor,
+    *,
+    penalty: float = 0.01,
+    importance: str = "sample",
+    sample_weight: Tensor | None = None,
+) -> Tensor:
+    """``-sum_c prior_c (T_c - penalty S_c^2)``, one number for a batch.
+
+    ``T_c = mean_{y_i = c} z_ic - S_c`` is a bound on how much the logit of a class tells of it
+    under a uniform prior, ``S_c = log mean_i (1 / C) / prior(y_i) exp z_ic``; the square keeps the
+    logits normalised. A class without a row in the batch has a first term of zero.
+
+    In a loop of one's own the loss is ``balanced_softmax(z, y) + alpha * lade_regulariser(...)``.
+
+    Args:
+        logits: ``(B, C)``, float32 or wider.
+        target: ``(B,)`` class ids, or ``(B, C)`` probabilities.
+        log_prior: ``(C,)`` of the training data.
+        penalty: weight of the square.
+        importance: ``sample`` divides by the prior of the row's own class (the paper), ``class``
+            by that of the column (the published code).
+        sample_weight: ``(B,)``, or ``None``.
+
+    Reference: Hong et al., *Disentangling label distribution for long-tailed visual recognition*,
+    CVPR 2021.
+    """
+    sums = lade_sums(logits, target, log_prior, importance=importance, sample_weight=sample_weight)
+    return sums.value(log_prior, penalty)
