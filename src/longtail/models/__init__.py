@@ -2,7 +2,15 @@
 
 from longtail.models.backbones import MLP, Backbone, HashedText, Pieces, SmallCNN
 from longtail.models.build import build_backbone, build_network, seeded
-from longtail.models.heads import CosineHead, Head, LinearHead, MLPProjector
+from longtail.models.heads import (
+    CosineHead,
+    FittedHead,
+    Head,
+    LinearHead,
+    MLPProjector,
+    NearestMeanHead,
+    ScaledHead,
+)
 from longtail.models.inputs import InputSpec, Normalise, TableEncoder, build_normalise
 from longtail.models.momentum import Queue, Twin
 from longtail.models.networks import ExpertNetwork, Network, SingleNetwork, TwoBranchNetwork
@@ -13,12 +21,14 @@ __all__ = [
     "Backbone",
     "CosineHead",
     "ExpertNetwork",
+    "FittedHead",
     "HashedText",
     "Head",
     "InputSpec",
     "LinearHead",
     "MLP",
     "MLPProjector",
+    "NearestMeanHead",
     "Network",
     "Normalise",
     "Pieces",
@@ -27,6 +37,7 @@ __all__ = [
     "ResNet18",
     "ResNet32",
     "ResNet50",
+    "ScaledHead",
     "SingleNetwork",
     "SmallCNN",
     "TableEncoder",
