@@ -60,7 +60,7 @@ class Network(nn.Module):
 
     def affine(self) -> tuple[Tensor, Tensor | None] | None:
         """``(W, b)`` where the logits are ``W h + b`` of the features, else ``None``."""
-        return cast(Head, self.head).affine() if isinstance(self.head, Head) else None
+        return self.head.affine() if isinstance(self.head, Head) else None
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Parameters of all classifiers (not of the projector)."""
