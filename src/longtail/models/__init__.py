@@ -3,6 +3,7 @@
 from longtail.models.backbones import MLP, Backbone, HashedText, Pieces, SmallCNN
 from longtail.models.build import build_backbone, build_network, seeded
 from longtail.models.heads import (
+    CausalHead,
     CosineHead,
     FittedHead,
     Head,
@@ -19,6 +20,7 @@ from longtail.models.tree import TreeNetwork
 
 __all__ = [
     "Backbone",
+    "CausalHead",
     "CosineHead",
     "ExpertNetwork",
     "FittedHead",

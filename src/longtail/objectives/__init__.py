@@ -5,6 +5,7 @@ from longtail.objectives.bilateral import Bilateral
 from longtail.objectives.diverse_experts import DiverseExperts
 from longtail.objectives.manifold_mixup import ManifoldMixup
 from longtail.objectives.meta_weight_net import MetaWeightNet
+from longtail.objectives.moving_head import MovingHead
 from longtail.objectives.paco import PaCo
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "DiverseExperts",
     "ManifoldMixup",
     "MetaWeightNet",
+    "MovingHead",
     "Objective",
     "PaCo",
     "Stream",

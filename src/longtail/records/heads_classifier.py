@@ -19,6 +19,20 @@ register(
         details={"formula": "z_c = f_c (w_c . h + b_c), scales f from one"},
     ),
     Record(
+        "tde",
+        "head",
+        "causal classifier: what points along the mean feature is taken out at test time",
+        _AT + "CausalHead",
+        family="classifier",
+        reference="Tang et al., NeurIPS 2020",
+        case=_CASE,
+        tags=("moving", "choices"),
+        details={
+            "formula": "z_c = s/K sum_k <x_k, w_ck/(|w_ck|+gamma)>, x_k = h_k/|h_k|, at test less "
+            "alpha cos(h_k, d_k) d_k/|d_k|"
+        },
+    ),
+    Record(
         "ncm",
         "head",
         "nearest class mean of training features; linear while it trains",

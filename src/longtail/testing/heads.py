@@ -161,11 +161,45 @@ def a_class_without_rows(record: Record) -> None:
     raises_two_lines(DataError, lambda: _fitted(record, spoilt, y))
 
 
+def _warmed(record: Record, x: Tensor, y: Tensor) -> Any:
+    """Filled from rows, in eval mode."""
+    if "fitted" in record.tags:
+        return _fitted(record, x, y)
+    head = build(record)
+    head.fold(head.watch(x, [(y, None)]))
+    return head.eval()
+
+
+@check("heads", tag="moving")
+def moving_statistics(record: Record) -> None:
+    """Only ``fold`` moves them, in place; a batch cut in two shows what the whole shows."""
+    (x, y), new = _training_rows(record), _features(record)
+    head = build(record)
+    before = {k: v.clone() for k, v in head.state_dict().items()}
+    whole = head.watch(x, [(y, None)])
+    head(x)
+    assert all(torch.equal(v, before[k]) for k, v in head.state_dict().items())
+    one, other = head.watch(x[:9], [(y[:9], None)]), head.watch(x[9:], [(y[9:], None)])
+    for name, value in whole.items():
+        close(one[name] + other[name], value, tol=1e-5)
+    cold = build(record).eval()(new).detach()
+    assert torch.isfinite(cold).all()
+    places = {k: v.data_ptr() for k, v in head.named_buffers()}
+    head.fold(whole)
+    assert {k: v.data_ptr() for k, v in head.named_buffers()} == places
+    assert not torch.allclose(head.eval()(new).detach(), cold)
+    with torch.random.fork_rng(devices=[]):
+        head.reset_parameters()
+    fresh = build(record).state_dict()
+    moved = dict(head.named_buffers())
+    assert all(torch.equal(v, fresh[k]) for k, v in moved.items())
+
+
 @check("heads", tag="choices")
 def choices_are_state(record: Record) -> None:
     """Each choice gives other logits in eval mode and travels in the state dict."""
     (x, y), new = _training_rows(record), _features(record)
-    head = _fitted(record, x, y)
+    head = _warmed(record, x, y)
     seen = []
     assert head.choice() in head.choices()
     for option in head.choices():

@@ -25,6 +25,8 @@ class Head(nn.Module):
     weight: Tensor
     bias: nn.Parameter | None
     scale: float | None = None
+    #: True where the head has :meth:`watch` and :meth:`fold`.
+    moving = False
 
     def __init__(self, in_features: int, num_classes: int) -> None:
         super().__init__()
@@ -44,6 +46,26 @@ class Head(nn.Module):
     def affine(self) -> tuple[Tensor, Tensor | None] | None:
         """``(W (C, D), b (C,) or None)`` where the logits are ``W h + b``, else ``None``."""
         return None
+
+    def watch(
+        self, features: Tensor, targets: Sequence[tuple[Tensor, Tensor | None]]
+    ) -> dict[str, Tensor]:
+        """What a batch shows, to be added up over micro-batches and ranks for :meth:`fold`.
+
+        Args:
+            features: ``(B, D)`` without gradient.
+            targets: ``(target (B,), weight (B,) or None)``: the labels, several where mixed.
+        """
+        raise NotImplementedError
+
+    def fold(self, found: dict[str, Tensor], pace: float = 1.0) -> None:
+        """Move the head's statistics, in place, by what a whole step has shown.
+
+        Args:
+            found: the sums of :meth:`watch`.
+            pace: share of the full step to take, at most 1.
+        """
+        raise NotImplementedError
 
     def choices(self) -> Sequence[Any]:
         """Settings that cost no training and may be chosen on validation data; see :meth:`use`."""
