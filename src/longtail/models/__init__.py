@@ -3,7 +3,16 @@
 from longtail.models.backbones import MLP, Backbone, HashedText, Pieces, SmallCNN
 from longtail.models.build import build_backbone, build_network, seeded
 from longtail.models.cached import FeatureNetwork
-from longtail.models.heads import CosineHead, Head, LinearHead, MLPProjector
+from longtail.models.heads import (
+    CausalHead,
+    CosineHead,
+    FittedHead,
+    Head,
+    LinearHead,
+    MLPProjector,
+    NearestMeanHead,
+    ScaledHead,
+)
 from longtail.models.inputs import InputSpec, Normalise, TableEncoder, build_normalise
 from longtail.models.momentum import Queue, Twin
 from longtail.models.networks import ExpertNetwork, Network, SingleNetwork, TwoBranchNetwork
@@ -13,15 +22,18 @@ from longtail.models.weights import load_backbone, load_head
 
 __all__ = [
     "Backbone",
+    "CausalHead",
     "CosineHead",
     "ExpertNetwork",
     "FeatureNetwork",
+    "FittedHead",
     "HashedText",
     "Head",
     "InputSpec",
     "LinearHead",
     "MLP",
     "MLPProjector",
+    "NearestMeanHead",
     "Network",
     "Normalise",
     "Pieces",
@@ -30,6 +42,7 @@ __all__ = [
     "ResNet18",
     "ResNet32",
     "ResNet50",
+    "ScaledHead",
     "SingleNetwork",
     "SmallCNN",
     "TableEncoder",

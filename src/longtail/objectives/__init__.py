@@ -6,6 +6,7 @@ from longtail.objectives.diverse_experts import DiverseExperts
 from longtail.objectives.lade import Lade
 from longtail.objectives.manifold_mixup import ManifoldMixup
 from longtail.objectives.meta_weight_net import MetaWeightNet
+from longtail.objectives.moving_head import MovingHead
 from longtail.objectives.paco import PaCo
 from longtail.objectives.uncertainty import MeasuredUncertainty
 
@@ -16,6 +17,7 @@ __all__ = [
     "ManifoldMixup",
     "MeasuredUncertainty",
     "MetaWeightNet",
+    "MovingHead",
     "Objective",
     "PaCo",
     "Stream",
