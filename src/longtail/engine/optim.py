@@ -92,12 +92,12 @@ def optimizer_spec(
     spec = stage_spec.replace(lr=stage_spec.kwargs.get("lr", lr))
     if decay == 1:
         return spec
-    if "weight_decay" not in spec.kwargs:
+    if decay and "weight_decay" not in spec.kwargs:
         raise ConfigError(
             f"decay={decay:g} has no weight decay of {spec} to multiply",
             f"write optimizer={spec.name}(weight_decay=...), or set decay=1",
         )
-    return spec.replace(weight_decay=decay * spec.kwargs["weight_decay"])
+    return spec.replace(weight_decay=decay and decay * spec.kwargs["weight_decay"])
 
 
 def select_trainable(model: nn.Module, trains: str) -> list[tuple[str, nn.Parameter]]:

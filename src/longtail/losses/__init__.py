@@ -3,6 +3,7 @@
 from longtail.losses.base import Loss
 from longtail.losses.focal import BceOnSoftmax, Focal
 from longtail.losses.margin import LDAM
+from longtail.losses.smoothing import LabelAwareSmoothing
 from longtail.losses.softmax import BalancedSoftmax, CrossEntropy, LogitAdjusted
 from longtail.losses.weights import Deferred, EffectiveNumber, InverseFrequency, Uniform, Weight
 
@@ -15,6 +16,7 @@ __all__ = [
     "Focal",
     "InverseFrequency",
     "LDAM",
+    "LabelAwareSmoothing",
     "LogitAdjusted",
     "Loss",
     "Uniform",

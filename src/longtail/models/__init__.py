@@ -2,6 +2,7 @@
 
 from longtail.models.backbones import MLP, Backbone, HashedText, Pieces, SmallCNN
 from longtail.models.build import build_backbone, build_network, seeded
+from longtail.models.calibrated import DisAlignHead, MarcHead
 from longtail.models.heads import CosineHead, Head, LinearHead, MLPProjector
 from longtail.models.inputs import InputSpec, Normalise, TableEncoder, build_normalise
 from longtail.models.momentum import Queue, Twin
@@ -12,6 +13,7 @@ from longtail.models.tree import TreeNetwork
 __all__ = [
     "Backbone",
     "CosineHead",
+    "DisAlignHead",
     "ExpertNetwork",
     "HashedText",
     "Head",
@@ -19,6 +21,7 @@ __all__ = [
     "LinearHead",
     "MLP",
     "MLPProjector",
+    "MarcHead",
     "Network",
     "Normalise",
     "Pieces",
