@@ -40,7 +40,9 @@ def calibrate_margins(logits: Tensor, weight: Tensor, omega: Tensor, beta: Tenso
 
     Reference: Wang et al., *Margin calibration for long-tailed visual recognition*, ACML 2022.
     """
-    norms = torch.linalg.vector_norm(weight.detach().to(torch.promote_types(weight.dtype, torch.float32)), dim=1)
+    norms = torch.linalg.vector_norm(
+        weight.detach().to(torch.promote_types(weight.dtype, torch.float32)), dim=1
+    )
     return omega * logits + beta * norms
 
 
@@ -60,5 +62,7 @@ def max_norm(weight: Tensor, threshold: Tensor | float) -> Tensor:
     Reference: Alshammari et al., *Long-tailed recognition via weight balancing*, CVPR 2022.
     """
     rows = weight.flatten(1)
-    norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
+    norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min(
+        torch.finfo(weight.dtype).tiny
+    )
     return (rows * (threshold / norms).clamp_max(1)).reshape(weight.shape)

@@ -3,8 +3,17 @@
 from longtail.models.backbones import MLP, Backbone, HashedText, Pieces, SmallCNN
 from longtail.models.build import build_backbone, build_network, seeded
 from longtail.models.cached import FeatureNetwork
-from longtail.models.calibrated import DisAlignHead, MarcHead
-from longtail.models.heads import CosineHead, Head, LinearHead, MLPProjector
+from longtail.models.heads import (
+    CosineHead,
+    DisAlignHead,
+    FittedHead,
+    Head,
+    LinearHead,
+    MarcHead,
+    MLPProjector,
+    NearestMeanHead,
+    ScaledHead,
+)
 from longtail.models.inputs import InputSpec, Normalise, TableEncoder, build_normalise
 from longtail.models.momentum import Queue, Twin
 from longtail.models.networks import ExpertNetwork, Network, SingleNetwork, TwoBranchNetwork
@@ -18,6 +27,7 @@ __all__ = [
     "DisAlignHead",
     "ExpertNetwork",
     "FeatureNetwork",
+    "FittedHead",
     "HashedText",
     "Head",
     "InputSpec",
@@ -25,6 +35,7 @@ __all__ = [
     "MLP",
     "MLPProjector",
     "MarcHead",
+    "NearestMeanHead",
     "Network",
     "Normalise",
     "Pieces",
@@ -33,6 +44,7 @@ __all__ = [
     "ResNet18",
     "ResNet32",
     "ResNet50",
+    "ScaledHead",
     "SingleNetwork",
     "SmallCNN",
     "TableEncoder",

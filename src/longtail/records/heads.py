@@ -1,6 +1,7 @@
 """Records of kind `heads`."""
 
-import longtail.records.heads_calibrated  # noqa: F401
+import longtail.records.heads_calibrated
+import longtail.records.heads_classifier  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []

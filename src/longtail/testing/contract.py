@@ -30,7 +30,7 @@ _ROOMS: dict[str, tuple[str, str]] = {
     "heads": ("longtail.models.heads", "torch.nn:Module"),
     "backbones": ("longtail.models", "longtail.models.backbones:Backbone"),
     "objectives": ("longtail.objectives", "longtail.objectives.base:Objective"),
-    "handovers": ("longtail.engine.handover", "longtail.engine.handover:Handover"),
+    "handovers": ("longtail.engine", "longtail.engine.handover:Handover"),
     "updates": ("longtail.engine.update", "longtail.engine.update:Update"),
     "adjusters": ("longtail.posthoc", "longtail.posthoc.base:Adjuster"),
     "metrics": ("longtail.metrics", "longtail.metrics.single:Metric"),

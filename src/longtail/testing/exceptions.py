@@ -16,5 +16,6 @@ UNLISTED: dict[str, str] = {
     "samplers.ClassDraw": "base of the samplers that draw a class first",
     "augments.ViewAugment": "base of view transforms",
     "augments.MixAugment": "base of batch transforms",
+    "heads.FittedHead": "base of classifiers filled from training features",
     "heads.Head": "base of classifiers",
 }

@@ -1,5 +1,5 @@
 """Module improvement: classifier design."""
 
-from longtail.recipes.classifier.basic import tau_norm
+from longtail.recipes.classifier.basic import lws, ncm, tau_norm
 
-__all__ = ["tau_norm"]
+__all__ = ["lws", "ncm", "tau_norm"]

@@ -40,8 +40,9 @@ def disalign(
     align: float = 10,
     power: float = 1.2,
     form: str = "paper",
-    lr: float = 0.5,
+    lr: float = 1.0,
     bn: str = "eval",
+    cache: int | None = 0,
 ) -> Recipe:
     """Distribution alignment: a frozen classifier's logits corrected by class and by confidence.
 
@@ -49,9 +50,14 @@ def disalign(
     published code's parametrisation.
     """
     second = Stage(
-        align, name="align", loss=_generalised(power), lr=lr, bn=bn,
+        align,
+        name="align",
+        loss=_generalised(power),
         trains="head.alpha,head.beta,head.confidence",
-    )  # fmt: skip
+        lr=lr,
+        bn=bn,
+        cache=cache if bn == "eval" else None,
+    )
     first = Stage(epochs, name="represent", trains=_PLAIN)
     return Recipe(head=part("disalign", form=form), stages=(first, second))
 
@@ -78,12 +84,22 @@ def disalign(
     },
 )
 def marc(
-    epochs: float = 90, calibrate: float = 10, power: float = 1.2, lr: float = 0.5, bn: str = "eval"
+    epochs: float = 90,
+    calibrate: float = 10,
+    power: float = 1.2,
+    lr: float = 1.0,
+    bn: str = "eval",
+    cache: int | None = 0,
 ) -> Recipe:
     """Margin calibration: a factor and a norm-sized margin a class on a frozen classifier."""
     second = Stage(
-        calibrate, name="calibrate", loss=_generalised(power), lr=lr, bn=bn,
+        calibrate,
+        name="calibrate",
+        loss=_generalised(power),
         trains="head.omega,head.beta",
-    )  # fmt: skip
+        lr=lr,
+        bn=bn,
+        cache=cache if bn == "eval" else None,
+    )
     first = Stage(epochs, name="represent", trains=_PLAIN)
     return Recipe(head=part("marc"), stages=(first, second))

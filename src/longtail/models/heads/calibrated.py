@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from longtail.errors import UnknownNameError
 from longtail.functional.calibration import align_distribution, calibrate_margins
-from longtail.models.heads import LinearHead
+from longtail.models.heads.basic import LinearHead
 
 __all__ = ["DisAlignHead", "MarcHead"]
 
@@ -61,6 +61,10 @@ class DisAlignHead(LinearHead):
         if "alpha" in self._parameters:
             self.settle()
 
+    def affine(self) -> tuple[Tensor, Tensor | None] | None:  # type: ignore[override]
+        """``None``: the confidence makes the logits no linear function."""
+        return None
+
     def forward(self, features: Tensor) -> Tensor:
         """Aligned logits."""
         logits = super().forward(features)
@@ -96,6 +100,13 @@ class MarcHead(LinearHead):
             with torch.no_grad():
                 self.omega.fill_(1.0)
                 self.beta.zero_()
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """The calibrated weights and the bias, the margins in it."""
+        bias = torch.zeros_like(self.omega) if self.bias is None else self.bias
+        return self.omega[:, None] * self.weight, calibrate_margins(
+            bias, self.weight, self.omega, self.beta
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         """Calibrated logits."""

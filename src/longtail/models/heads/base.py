@@ -1,0 +1,69 @@
+"""What every classifier shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from longtail.errors import ConfigError
+
+__all__ = ["Head"]
+
+
+class Head(nn.Module):
+    """Base of classifiers: ``(B, D)`` to ``(B, C)``.
+
+    Attributes:
+        weight: ``(C, D)``: a parameter, or a buffer where the classifier is fixed.
+        bias: ``(C,)`` or ``None``.
+        scale: factor of a cosine classifier, or ``None`` where logits are no scaled cosines.
+    """
+
+    weight: Tensor
+    bias: nn.Parameter | None
+    scale: float | None = None
+
+    def __init__(self, in_features: int, num_classes: int) -> None:
+        super().__init__()
+        if in_features < 1 or num_classes < 2:
+            raise ConfigError(
+                f"a head needs at least 1 feature and 2 classes, not {in_features} and {num_classes}",
+                "check the labels",
+            )
+        self.in_features, self.num_classes = in_features, num_classes
+        self.weight = nn.Parameter(torch.empty(num_classes, in_features))
+        self.bias = None
+
+    def reset_parameters(self) -> None:
+        """Draw fresh weights from torch's generator."""
+        raise NotImplementedError
+
+    def affine(self) -> tuple[Tensor, Tensor | None] | None:
+        """``(W (C, D), b (C,) or None)`` where the logits are ``W h + b``, else ``None``."""
+        return None
+
+    def choices(self) -> Sequence[Any]:
+        """Settings that cost no training and may be chosen on validation data; see :meth:`use`."""
+        return ()
+
+    def choice(self) -> Any:
+        """The one of :meth:`choices` in use; ``None`` where there are none."""
+        return None
+
+    def use(self, choice: Any) -> None:
+        """Take one of :meth:`choices`; it is part of the saved state."""
+        raise ConfigError(
+            f"{type(self).__name__} has nothing to choose on validation data",
+            "leave choose_head out",
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.num_classes}, scale={self.scale}"
+
+
+def wide(x: Tensor) -> Tensor:
+    """At least float32."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
