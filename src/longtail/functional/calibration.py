@@ -40,15 +40,13 @@ def calibrate_margins(logits: Tensor, weight: Tensor, omega: Tensor, beta: Tenso
 
     Reference: Wang et al., *Margin calibration for long-tailed visual recognition*, ACML 2022.
     """
-    norms = torch.linalg.vector_norm(
-        weight.detach().to(torch.promote_types(weight.dtype, torch.float32)), dim=1
-    )
-    return omega * logits + beta * norms
+    wide = weight.detach().to(torch.promote_types(weight.dtype, torch.float32))
+    return omega * logits + beta * _lengths(wide)
 
 
 def norm_threshold(weight: Tensor, share: float = 0.1) -> Tensor:
     """``min_c |w_c| + share (max_c |w_c| - min_c |w_c|)``, 0-d, of ``(C, D)`` weights."""
-    norms = torch.linalg.vector_norm(weight.detach().flatten(1), dim=1)
+    norms = _lengths(weight.detach())
     return norms.min() + share * (norms.max() - norms.min())
 
 
@@ -61,8 +59,12 @@ def max_norm(weight: Tensor, threshold: Tensor | float) -> Tensor:
 
     Reference: Alshammari et al., *Long-tailed recognition via weight balancing*, CVPR 2022.
     """
-    rows = weight.flatten(1)
-    norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min(
-        torch.finfo(weight.dtype).tiny
-    )
-    return (rows * (threshold / norms).clamp_max(1)).reshape(weight.shape)
+    norms = _lengths(weight).clamp_min(torch.finfo(weight.dtype).tiny)
+    kept = (threshold / norms).clamp_max(1)
+    return weight * kept.reshape(-1, *[1] * (weight.ndim - 1))
+
+
+def _lengths(weight: Tensor) -> Tensor:
+    """``(C,)`` Euclidean lengths of rows."""
+    lengths: Tensor = torch.linalg.vector_norm(weight.flatten(1), dim=1)
+    return lengths
