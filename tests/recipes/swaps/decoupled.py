@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 #: pairs that the specifications state to be one method: why
-IDENTITIES: dict[frozenset[str], str] = {}
+IDENTITIES: dict[frozenset[str], str] = {
+    frozenset({"tau_norm", "decoupled_tau"}): (
+        "one formula (the rebalancing specification 5.2 and 6.1): tau is 1 in one and chosen on "
+        "validation data in the other, and on these rows 1 is chosen"
+    ),
+    frozenset({"ncm", "decoupled_ncm"}): (
+        "one formula (the rebalancing specification 5.4 and 6.1): features are centred and scaled "
+        "in one, the other chooses on validation data, and on these rows chooses the same"
+    ),
+}
 
 #: id -> settings that put plain cross-entropy in the place of its formula, all else kept
 AS_CE: dict[str, tuple[str, ...]] = {

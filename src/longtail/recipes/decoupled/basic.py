@@ -143,12 +143,15 @@ def decoupled_tau(epochs: float = 90, tau: float | None = None) -> Recipe:
         "avoid": "Reading its scores as probabilities of a prior: distances answer to none.",
     },
 )
-def decoupled_ncm(epochs: float = 90, normalise: str | None = None, distance: str = "l2") -> Recipe:
-    """Nearest class mean on a plain network, the normalisation of features chosen on validation."""
-    chosen = () if normalise is not None else (part("choose_head"),)
+def decoupled_ncm(epochs: float = 90, normalise: str = "chosen", distance: str = "l2") -> Recipe:
+    """Nearest class mean on a plain network, the normalisation of features chosen on validation.
+
+    ``normalise`` fixes it instead: ``none``, ``l2`` or ``cl2n``.
+    """
+    chosen = normalise == "chosen"
     return Recipe(
-        head=part("ncm", normalise=normalise, distance=distance),
+        head=part("ncm", normalise=None if chosen else normalise, distance=distance),
         stages=(Stage(epochs, name="represent"),),
-        finish=(part("fit_head"), *chosen),
+        finish=(part("fit_head"), *((part("choose_head"),) if chosen else ())),
         prior="approximate",
     )

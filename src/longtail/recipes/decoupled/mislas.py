@@ -13,6 +13,7 @@ __all__ = ["mislas"]
     tier="core",
     reference="Zhong et al., CVPR 2021",
     aliases=("label_aware_smoothing", "shifted_bn"),
+    modalities=("image", "table"),
     details={
         "what": "The network is trained with mixup, which calibrates it; then it is frozen, and the "
         "classifier and a scale a class are learned on class-balanced samples whose labels are "
@@ -29,7 +30,7 @@ __all__ = ["mislas"]
         "0.3, 0.0, eval, 0.5; CIFAR-100 0.4, 0.1, update_stats, 0.2; ImageNet-LT and iNaturalist "
         "0.3, 0.0, update_stats, 0.05 with mixup alpha 0.2.",
         "avoid": "Mixup in the second stage; balanced softmax or class weights there, which correct "
-        "the class prior a second time.",
+        "the class prior a second time. Texts, whose tokens cannot be mixed.",
     },
 )
 def mislas(
