@@ -105,8 +105,9 @@ def _optimizer(
     """The stage's optimiser; each group remembers the rate its schedule scales."""
     own = _rate(state, settings) if settings.lr is None else settings.lr
     rate = stage.lr * own * _alone(state, stage)
+    decay = state.recipe.weight_decay
     spec = optimizer_spec(
-        stage.optimizer, _defaults(state), lr=rate, weight_decay=state.recipe.weight_decay
+        stage.optimizer, _defaults(state), lr=rate, weight_decay=decay, decay=stage.decay
     )
     optimizer = build_optimizer(spec, named, lr_scale=stage.lr_scale)
     for group in optimizer.param_groups:

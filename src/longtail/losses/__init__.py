@@ -9,6 +9,7 @@ from longtail.losses.margin import LDAM
 from longtail.losses.measured import Difficulty, EffectiveArea
 from longtail.losses.pairwise import PairwiseMargin
 from longtail.losses.remargin import EnlargedMargin, KeyPointSensitive, VectorScaling
+from longtail.losses.smoothing import LabelAwareSmoothing
 from longtail.losses.softmax import BalancedSoftmax, CrossEntropy, LogitAdjusted
 from longtail.losses.suppress import AdaptiveSuppression, Equalization, Seesaw
 from longtail.losses.uncertain import UncertaintyMargin
@@ -32,6 +33,7 @@ __all__ = [
     "InfluenceBalanced",
     "InverseFrequency",
     "KeyPointSensitive",
+    "LabelAwareSmoothing",
     "LogitAdjusted",
     "Loss",
     "PairwiseMargin",

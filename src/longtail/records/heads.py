@@ -1,5 +1,6 @@
 """Records of kind `heads`."""
 
+import longtail.records.heads_calibrated
 import longtail.records.heads_classifier  # noqa: F401
 from longtail.registry import Record, register
 
