@@ -2,18 +2,24 @@
 
 from longtail.objectives.base import Objective, Stream, Supervised, row_mean, supervised_terms
 from longtail.objectives.bilateral import Bilateral
+from longtail.objectives.curriculum import DynamicCurriculum
 from longtail.objectives.diverse_experts import DiverseExperts
 from longtail.objectives.manifold_mixup import ManifoldMixup
+from longtail.objectives.meta_sampler import MetaSampler
 from longtail.objectives.meta_weight_net import MetaWeightNet
 from longtail.objectives.paco import PaCo
+from longtail.objectives.quintuplet import Quintuplet
 
 __all__ = [
     "Bilateral",
     "DiverseExperts",
+    "DynamicCurriculum",
     "ManifoldMixup",
+    "MetaSampler",
     "MetaWeightNet",
     "Objective",
     "PaCo",
+    "Quintuplet",
     "Stream",
     "Supervised",
     "row_mean",

@@ -1,5 +1,6 @@
 """Records of kind `samplers`."""
 
+import longtail.records.samplers_paired  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []

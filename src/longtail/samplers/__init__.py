@@ -10,12 +10,15 @@ from longtail.samplers.independent import (
     Reversed,
     SquareRoot,
 )
+from longtail.samplers.paired import Bilateral, Curriculum
 from longtail.samplers.passes import ClassAware, Instance, RandomOver, RandomUnder
 
 __all__ = [
+    "Bilateral",
     "ClassAware",
     "ClassBalanced",
     "ClassDraw",
+    "Curriculum",
     "EffectiveNumberSampler",
     "Instance",
     "Power",
