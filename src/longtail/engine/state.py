@@ -49,6 +49,7 @@ class RunState:
         teachers: name -> stage whose weights it has.
         structure: how the final network is put together, for loading.
         notes: lines for the user.
+        prior: what the raw softmax answers to before any stage is trained, or ``None``.
     """
 
     recipe: Recipe
@@ -71,6 +72,7 @@ class RunState:
     notes: list[str] = field(default_factory=list)
     channels_last: bool = False
     amp: torch.dtype | None = None
+    prior: Tensor | None = None
 
     def fresh_network(self, salt: int = 0) -> Any:
         """A new network of the recipe, its weights drawn from the seed (and ``salt``)."""
