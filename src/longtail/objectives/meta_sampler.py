@@ -68,8 +68,9 @@ class MetaSampler(Objective):
         self.power, self.temperature = power, temperature
 
     def setup(self, ctx: Context) -> None:
-        moving = [n for n, p in ctx.model.named_parameters() if p.requires_grad]
-        others = [n for n in moving if not n.startswith("head.")]
+        head = {id(p) for p in ctx.model.head.parameters()}
+        named = ctx.model.named_parameters()
+        others = [n for n, p in named if p.requires_grad and id(p) not in head]
         if others:
             raise ConfigError(
                 f"learned class rates train the classifier alone, and {others[0]} is trained too",

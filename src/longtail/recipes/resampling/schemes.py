@@ -52,7 +52,11 @@ def dcl(
     family="resampling", tier="core", reference="Ren et al., NeurIPS 2020", aliases=("bals_meta",)
 )
 def meta_sampler(
-    epochs: float = 70, retrain: float = 30, power: float = 0.0, temperature: float = 1.0
+    epochs: float = 70,
+    retrain: float = 30,
+    power: float = 0.0,
+    temperature: float = 1.0,
+    cache: int | None = 0,
 ) -> Recipe:
     """Balanced meta-softmax: a balanced softmax head on rows drawn at learned class rates."""
     second = Stage(
@@ -63,6 +67,7 @@ def meta_sampler(
         objective=part("meta_sampler", power=power, temperature=temperature),
         trains="head",
         bn="eval",
+        cache=cache,
         before=(part("reset_head"),),
     )
     return Recipe(
