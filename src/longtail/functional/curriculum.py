@@ -61,9 +61,7 @@ def metric_share(done: Tensor, *, until: float, floor: float) -> Tensor:
     return torch.where(done < until, early, 0.0) + floor
 
 
-def selection_weights(
-    target: Tensor, counts: Tensor, exponent: Tensor, uniform: Tensor
-) -> Tensor:
+def selection_weights(target: Tensor, counts: Tensor, exponent: Tensor, uniform: Tensor) -> Tensor:
     """Weights that bring a batch to the target distribution ``D_c ~ n_c ** g``.
 
     ``w_c = D_c / B_c``, target and batch counts ``B_c`` both divided by those of the rarest

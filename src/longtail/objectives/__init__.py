@@ -9,6 +9,7 @@ from longtail.objectives.meta_sampler import MetaSampler
 from longtail.objectives.meta_weight_net import MetaWeightNet
 from longtail.objectives.paco import PaCo
 from longtail.objectives.quintuplet import Quintuplet
+from longtail.objectives.rows import unmixed
 
 __all__ = [
     "Bilateral",
@@ -24,4 +25,5 @@ __all__ = [
     "Supervised",
     "row_mean",
     "supervised_terms",
+    "unmixed",
 ]

@@ -14,6 +14,7 @@ from longtail.functional.curriculum import (
     selection_weights,
 )
 from longtail.objectives.base import Objective, supervised_terms
+from longtail.objectives.rows import unmixed
 from longtail.types import Batch, Context, Terms
 
 __all__ = ["DynamicCurriculum"]
@@ -77,9 +78,14 @@ class DynamicCurriculum(Objective):
         self.register_buffer("minority", minority_classes(ctx.stats.counts).to(device))
 
     def terms(self, ctx: Context, batch: Batch) -> Terms:
+        batch = unmixed(batch, "a curriculum")
         outputs = ctx.model(batch.views[0])
         last = max(1, ctx.progress.epochs - 1)
-        done = ctx.progress.epoch.float() / last if ctx.progress.epochs > 1 else self.counts.new_ones(())
+        done = (
+            ctx.progress.epoch.float() / last
+            if ctx.progress.epochs > 1
+            else self.counts.new_ones(())
+        )
         rows = batch
         if self.select:
             assert batch.draws is not None

@@ -13,6 +13,7 @@ from longtail.errors import ConfigError
 from longtail.functional.meta_sampling import drawn_entry, initial_rates, rated_draw
 from longtail.functional.noise import spread
 from longtail.objectives.base import Objective, row_mean, supervised_terms
+from longtail.objectives.rows import unmixed
 from longtail.registry import part
 from longtail.types import Batch, Context, Outputs, Terms
 
@@ -105,8 +106,8 @@ class MetaSampler(Objective):
 
     def _draw(self, ctx: Context, batch: Batch) -> tuple[Batch, Tensor]:
         """Rows at the current rates, as features, and the entries of their one-hot rows."""
-        assert batch.draws is not None
-        u = batch.draws
+        u = unmixed(batch, "a balanced batch").draws
+        assert u is not None
         noise = spread(u[:, 0], ctx.num_classes)
         label, one_hot = rated_draw(
             self.rates.omega, self.counts.float(), noise, temperature=self.temperature

@@ -15,6 +15,7 @@ from longtail.errors import ConfigError
 from longtail.functional.quintuplet import quintuplet_loss, quintuplet_table
 from longtail.functional.random import permutation
 from longtail.objectives.base import Objective, Stream, row_mean, supervised_terms
+from longtail.objectives.rows import unmixed
 from longtail.types import Batch, Context, Outputs, Terms
 
 __all__ = ["Quintuplet"]
@@ -110,6 +111,7 @@ class Quintuplet(Objective):
         self.split.copy_(split)
 
     def terms(self, ctx: Context, batch: Batch) -> Terms:
+        batch = unmixed(batch, "a quintuplet")
         views = [batch.views[0], *(batch.extra[role].views[0] for role in ROLES)]
         outputs = ctx.model(torch.cat(views))
         anchor, *partners = outputs.features.float().chunk(5)
