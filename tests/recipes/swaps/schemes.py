@@ -27,8 +27,6 @@ PIECES: list[tuple[str, str]] = [
     ("dcl", "stages.0.objective.until=0.0"),
     ("dcl", "stages.0.sampler.schedule=linear"),
     ("meta_sampler", "stages.1.loss=cross_entropy"),
-    ("meta_sampler", "stages.1.sampler=instance"),
     ("meta_sampler", "stages.1.objective.power=1.0"),
     ("meta_sampler", "stages.1.before=[]"),
-    ("meta_sampler", "cache=null"),
 ]
