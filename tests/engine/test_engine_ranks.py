@@ -36,9 +36,17 @@ CASES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
     "meta_weight_net": ("meta_weight_net", (SGD,), {}),
     # a frozen trunk in eval mode would bring the running statistics, which do differ, into play
     "crt": ("crt", (SGD, "stages.1.optimizer=sgd(lr=0.05)", "bn=train"), {"epochs": 2}),
+    "bilateral": ("bilateral", (SGD,), {}),
+    "dcl": ("dcl", (SGD,), {}),
+    "quintuplet": ("quintuplet", (SGD,), {}),
+    "meta_sampler": (
+        "meta_sampler",
+        (SGD, "stages.1.optimizer=sgd(lr=0.05)", "stages.1.bn=train", "cache=null"),
+        {"epochs": 2},
+    ),
     "average": ("ce", (SGD, "ema=0.9", "clip=0.5"), {}),
 }
-PLAIN = ("paco", "weighted", "meta_weight_net", "crt", "average")
+PLAIN = ("paco", "weighted", "meta_weight_net", "crt", "bilateral", "meta_sampler", "average")
 
 
 def config_of(name: str, output: Path, **more: Any) -> dict[str, Any]:

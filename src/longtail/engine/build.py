@@ -186,8 +186,11 @@ class Streams:
                 f"objective {self.stage.objective.name!r} needs a meta set and the recipe cuts none",
                 "set meta_per_class in the recipe",
             )
-        known = isinstance(stream.sampler, PartSpec | str)
-        live = instantiate("samplers", stream.sampler) if known else stream.sampler
+        live = stream.sampler
+        if isinstance(live, PartSpec | str):
+            live = instantiate("samplers", live)
+        elif callable(live):
+            live = live(self.main.sampler)
         seed = hash_seed(self.state.seed, self.number, name)
         live.bind_labels(pool.labels.cpu(), self.state.stats.num_classes, seed)
         live.epochs = self.ctx.progress.epochs

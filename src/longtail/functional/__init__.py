@@ -1,14 +1,17 @@
 """Pure tensor arithmetic: weights, margins, losses of rows, mixing, experts, random numbers."""
 
 from longtail.functional.contrastive import paco_loss
+from longtail.functional.curriculum import curriculum_exponent, easy_anchor_triplets, metric_share, selection_weights
 from longtail.functional.experts import bbn_alpha, bbn_features, bbn_loss, diverse_adjustments, diverse_experts_loss, inverse_prior
 from longtail.functional.guided import angular_cross_entropy, equalized_bce, equalizing_weights, influence_balanced
 from longtail.functional.lade import lade_regulariser
 from longtail.functional.losses import bce_on_softmax, cross_entropy, exclusive_logsumexp, focal, margin_cross_entropy, sigmoid_focal
 from longtail.functional.margins import ldam_margins
 from longtail.functional.measured import difficulty_weights, effective_area
+from longtail.functional.meta_sampling import drawn_entry, initial_rates, rated_draw
 from longtail.functional.mixing import beta_quantile, mix_rows, mixed_loss, mixup_weight
 from longtail.functional.pairwise import consistency_gap, pairwise_additive, pairwise_matrix
+from longtail.functional.quintuplet import quintuplet_hinges, quintuplet_loss, quintuplet_table
 from longtail.functional.random import mix, permutation, shuffled, stream, uniforms, words
 from longtail.functional.weights import effective_count, effective_number, inverse_frequency
 
@@ -21,9 +24,12 @@ __all__ = [
     "beta_quantile",
     "consistency_gap",
     "cross_entropy",
+    "curriculum_exponent",
     "difficulty_weights",
     "diverse_adjustments",
     "diverse_experts_loss",
+    "drawn_entry",
+    "easy_anchor_triplets",
     "effective_area",
     "effective_count",
     "effective_number",
@@ -32,11 +38,13 @@ __all__ = [
     "exclusive_logsumexp",
     "focal",
     "influence_balanced",
+    "initial_rates",
     "inverse_frequency",
     "inverse_prior",
     "lade_regulariser",
     "ldam_margins",
     "margin_cross_entropy",
+    "metric_share",
     "mix",
     "mix_rows",
     "mixed_loss",
@@ -45,6 +53,11 @@ __all__ = [
     "pairwise_additive",
     "pairwise_matrix",
     "permutation",
+    "quintuplet_hinges",
+    "quintuplet_loss",
+    "quintuplet_table",
+    "rated_draw",
+    "selection_weights",
     "shuffled",
     "sigmoid_focal",
     "stream",

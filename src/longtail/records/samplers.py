@@ -1,6 +1,7 @@
 """Records of kind `samplers`."""
 
 import longtail.records.samplers_deferred  # noqa: F401
+import longtail.records.samplers_paired  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []
