@@ -3,14 +3,18 @@
 from longtail.models.backbones import MLP, Backbone, HashedText, Pieces, SmallCNN
 from longtail.models.build import build_backbone, build_network, seeded
 from longtail.models.heads import CosineHead, Head, LinearHead, MLPProjector
+from longtail.models.heads_constellation import ConstellationHead
+from longtail.models.heads_taxonomic import TaxonomicHead
 from longtail.models.inputs import InputSpec, Normalise, TableEncoder, build_normalise
 from longtail.models.momentum import Queue, Twin
 from longtail.models.networks import ExpertNetwork, Network, SingleNetwork, TwoBranchNetwork
 from longtail.models.resnet import ResNet18, ResNet32, ResNet50, ResNet152, load_torchvision_state
+from longtail.models.taxonomy import Taxonomy
 from longtail.models.tree import TreeNetwork
 
 __all__ = [
     "Backbone",
+    "ConstellationHead",
     "CosineHead",
     "ExpertNetwork",
     "HashedText",
@@ -30,6 +34,8 @@ __all__ = [
     "SingleNetwork",
     "SmallCNN",
     "TableEncoder",
+    "TaxonomicHead",
+    "Taxonomy",
     "TreeNetwork",
     "Twin",
     "TwoBranchNetwork",

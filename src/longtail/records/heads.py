@@ -1,5 +1,6 @@
 """Records of kind `heads`."""
 
+import longtail.records.heads_structured  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []

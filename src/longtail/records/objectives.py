@@ -1,5 +1,6 @@
 """Records of kind ``objectives``: methods that own a batch or a step."""
 
+import longtail.records.objectives_structured  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []

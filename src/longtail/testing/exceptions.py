@@ -9,6 +9,10 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("objectives.paco", "constructor_stores_what_it_got"): (
         "its attribute `queue` is the queue of keys; the number asked for is `size`"
     ),
+    ("heads.constellation", "shapes_and_gradients"): (
+        "the centres that teach the displacements are read by `random_logits`, not by `forward`: "
+        "tests/models/test_models_constellation.py"
+    ),
 }
 
 #: "kind.Class" -> why this public class of a room has no record

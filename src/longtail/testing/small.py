@@ -9,10 +9,10 @@ import torch
 
 from longtail import registry
 from longtail.data import load
-from longtail.engine.stage import Recipe, Stage
+from longtail.engine.stage import Recipe, Stage, make_recipe
 from longtail.engine.state import RunState
 from longtail.errors import DataError
-from longtail.registry import Record, instantiate, part
+from longtail.registry import PartSpec, Record, instantiate, part
 from longtail.testing.contract import check
 from longtail.testing.tools import build, raises_two_lines
 from longtail.testing.toy import first_batch, toy_stage, toy_state
@@ -63,9 +63,19 @@ def one_step(record: Record) -> None:
     assert sum(pushed) == len(batch)
 
 
-def _between_stages() -> RunState:
+def _head(record: Record) -> PartSpec:
+    """The head of the first recipe that names the handover; else a linear one."""
+    for known in registry.records("recipes"):
+        made = make_recipe(known)
+        if any(spec.name == record.name for stage in made.stages for spec in stage.before):
+            return made.head
+    return part("linear")
+
+
+def _between_stages(record: Record) -> RunState:
     """A toy run whose first stage has just ended."""
-    state = toy_state(Recipe((Stage(1, name="first"), Stage(1, name="second"))))
+    stages = (Stage(1, name="first"), Stage(1, name="second"))
+    state = toy_state(Recipe(stages, head=_head(record)))
     hidden = state.dataset.unlabelled
     store = type(hidden.store)(torch.cat([state.start.store.data, hidden.store.data]))
     for data in (state.start, state.data):
@@ -78,7 +88,7 @@ def _between_stages() -> RunState:
 
 
 def _apply(record: Record) -> tuple[RunState, tuple[Stage, ...]]:
-    state = _between_stages()
+    state = _between_stages(record)
     handover = build(record)
     handover(state)
     return state, handover.expand(state, state.stages[1])
@@ -110,7 +120,7 @@ def a_pure_function_of_the_run(record: Record) -> None:
 @check("handovers")
 def changes_the_run(record: Record) -> None:
     """Network, data, teachers or stages are not as before."""
-    before = _between_stages()
+    before = _between_stages(record)
     state, stages = _apply(record)
     same = list(state.network.state_dict()) == list(before.network.state_dict()) and all(
         torch.equal(a, b)

@@ -1,5 +1,6 @@
 """Module improvement: classifier design."""
 
 from longtail.recipes.classifier.basic import tau_norm
+from longtail.recipes.classifier.structured import gist, rtc
 
-__all__ = ["tau_norm"]
+__all__ = ["gist", "rtc", "tau_norm"]
