@@ -63,7 +63,8 @@ def cluster_classes(
     """A tree over the classes from their mean features.
 
     Ward's linkage of the unit-length means, cut into ``K / b, K / b^2, ...`` clusters of ``K``
-    classes, ``b`` the branching, down to ``b`` or fewer. Classes without a mean hang below the root.
+    classes, ``b`` the branching, down to ``b`` or fewer, with two clusters at least where there are
+    three classes. Classes without a mean hang below the root.
 
     Args:
         means: ``(K, D)``.
@@ -75,12 +76,12 @@ def cluster_classes(
 
     parent_of: dict[Hashable, Hashable] = dict.fromkeys(range(len(names)), ROOT)
     label: dict[Hashable, str] = {}
-    count = -(-len(known) // branching)
-    if count > 1:
+    count = max(2, -(-len(known) // branching))
+    if len(known) > 2:
         lengths = np.linalg.norm(means, axis=1, keepdims=True)
         links = linkage(means / np.maximum(lengths, 1e-12), method="ward")
     level: list[tuple[Hashable, list[int]]] = [(int(c), [i]) for i, c in enumerate(known)]
-    while count > 1:
+    while 1 < count < len(known):
         cut = fcluster(links, count, criterion="maxclust")
         groups: dict[int, list[tuple[Hashable, list[int]]]] = {}
         for key, rows in level:
@@ -95,6 +96,6 @@ def cluster_classes(
             more = f" | ... ({len(called)})" if len(called) > SHOWN else ""
             label[node] = " | ".join(called[:SHOWN]) + more
             level.append((node, rows))
-        count = -(-count // branching)
+        count = -(-count // branching) if count > branching else 1
     tree, _ = grow(parent_of, list(range(len(names))), names, label)
     return tree

@@ -13,7 +13,6 @@ PIECES: list[tuple[str, str]] = [
     ("rtc", "stages.1.objective.drop=0.0"),
     ("rtc", "stages.1.objective.strength=0.0"),
     ("rtc", "stages.1.before=[]"),
-    ("rtc", "stages.1.before=[plant_taxonomy(branching=4)]"),
     ("gist", "stages.1.objective.strength=0.0"),
     (
         "gist",
