@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -279,7 +281,8 @@ def test_hfl(on_toy: Callable[..., Any]) -> None:
     np.testing.assert_allclose(np.exp(expected).sum(1), 1, rtol=1e-6)
 
 
-def test_every_id_has_a_formula_here() -> None:
+def test_every_id_has_a_formula() -> None:
+    """Here, or as ``test_ID`` in a file ``test_formulas_*.py`` beside this one."""
     from longtail.registry import records
 
     here = {case.split()[0] for case in (*LOSSES, *SAMPLERS)}
@@ -288,4 +291,6 @@ def test_every_id_has_a_formula_here() -> None:
         for name in globals()
         if name.startswith("test_")
     }
+    for path in Path(__file__).parent.glob("test_formulas_*.py"):
+        here |= set(re.findall(r"^def test_(\w+)\(", path.read_text("utf-8"), re.MULTILINE))
     assert {r.name for r in records("recipes")} <= here

@@ -154,19 +154,20 @@ def _check_classes(
     missing = [i for i, key in enumerate(classes) if key not in parent_of]
     if missing:
         shown = ", ".join(repr(names[i]) for i in missing[:SHOWN])
+        first = names[missing[0]]
         raise DataError(
             f"{len(missing)} of {len(classes)} classes have no path in the taxonomy: {shown}",
-            f"{names[missing[0]]!r}: {nearest(names[missing[0]], map(str, said.values()))} "
+            f"{first!r}: {nearest(first, {s for s in said.values() if s != first})} "
             "(leaves bear the class names; a line 'parent child' adds one)",
         )
-    first: dict[Hashable, int] = {}
+    taken: dict[Hashable, int] = {}
     for i, key in enumerate(classes):
-        if key in first:
+        if key in taken:
             raise DataError(
-                f"classes {names[first[key]]!r} and {names[i]!r} are one node, {said[key]!r}",
+                f"classes {names[taken[key]]!r} and {names[i]!r} are one node, {said[key]!r}",
                 "give each class a leaf of its own",
             )
-        first[key] = i
+        taken[key] = i
 
 
 def _children(
