@@ -6,8 +6,8 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,6 +44,10 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Add one column a class, named p:CLASS.")
     ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Least confidence of a decision, for runs that can refuse (taxonomy)."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Predict classes and probabilities for INPUTS, one line each, in their order."""
@@ -52,16 +56,19 @@ def predict(
     from longtail.engine.checkpoint import write_atomic
 
     model = open_run(run, device)
+    if threshold is not None:
+        model.refuse_below(threshold)
     rows = read_inputs(inputs, model.info["modality"])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = model.class_names
     extra = [f"p:{n}" for n in names] if probabilities else []
-    writer.writerow([defuse(c) for c in (*COLUMNS, *extra, "error")])
+    own = model.column_names
+    writer.writerow([defuse(c) for c in (*COLUMNS, *own, *extra, "error")])
     failed = 0
     for row in _answers(model, rows):
         failed += bool(row.error)
-        writer.writerow(_cells(row, names, len(extra)))
+        writer.writerow(_cells(row, names, own, len(extra)))
     write_atomic(output, text.getvalue().encode())
     about = {**_about(model, run), "rows": len(rows), "errors": failed}
     beside = output.with_suffix(".meta.json")
@@ -73,11 +80,12 @@ def predict(
 
 @dataclass(frozen=True)
 class Answer:
-    """One input: its probabilities, or why there are none."""
+    """One input: its probabilities and what the network says beside, or why there are none."""
 
     id: str
     probability: Tensor | None
     error: str = ""
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 def defuse(value: object) -> str:
@@ -156,8 +164,9 @@ def _answers(run: Run, rows: Rows) -> Iterator[Answer]:
     encode = Encoder(InputSpec.from_data(run.info["inputs"]))
 
     def answer(part: Rows) -> list[Answer]:
-        found = run.predict_proba(encode(part.inputs))
-        return [Answer(i, p) for i, p in zip(part.ids, found, strict=True)]
+        found, columns = run.answers(encode(part.inputs))
+        beside = [{k: v[row] for k, v in columns.items()} for row in range(len(found))]
+        return [Answer(i, p, "", b) for i, p, b in zip(part.ids, found, beside, strict=True)]
 
     for chunk in np.array_split(np.arange(len(rows)), -(-len(rows) // CHUNK)):
         try:
@@ -171,13 +180,15 @@ def _answers(run: Run, rows: Rows) -> Iterator[Answer]:
                     yield Answer(one.ids[0], None, " ".join(str(error).split()))
 
 
-def _cells(answer: Answer, names: Sequence[str], extra: int) -> list[str]:
+def _cells(answer: Answer, names: Sequence[str], own: Sequence[str], extra: int) -> list[str]:
     if answer.probability is None:
-        return [defuse(answer.id), *[""] * (len(COLUMNS) - 1 + extra), defuse(answer.error)]
+        blank = [""] * (len(COLUMNS) - 1 + len(own) + extra)
+        return [defuse(answer.id), *blank, defuse(answer.error)]
     best, second = answer.probability.topk(2).indices.tolist()
     p = answer.probability.tolist()
     cells = (answer.id, names[best], best, _number(p[best]), _number(p[best] - p[second]))
-    rest = (names[second], _number(p[second]), *[_number(v) for v in p[:extra]], "")
+    beside = [answer.beside[name] for name in own]
+    rest = (names[second], _number(p[second]), *beside, *[_number(v) for v in p[:extra]], "")
     return [defuse(c) for c in (*cells, *rest)]
 
 

@@ -138,6 +138,42 @@ class Run:
         """``(N, C)`` probabilities; their argmax is the prediction."""
         return self.predict_logits(x).softmax(-1)
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """What :meth:`answers` says of a row beside its probabilities."""
+        head = self.network.decider
+        return () if head is None else tuple(head.column_names)
+
+    @torch.no_grad()
+    def answers(self, x: Tensor) -> tuple[Tensor, dict[str, list[str]]]:
+        """``(N, C)`` probabilities, and the columns of the network's own (taxonomy node ...)."""
+        parts: list[Tensor] = []
+        columns: dict[str, list[str]] = {name: [] for name in self.column_names}
+        for chunk in x.split(pass_rows(x.shape[1:], self.device)):
+            outputs = self.outputs(chunk)
+            p = self.logits_of(outputs).softmax(-1)
+            if columns:
+                said = self.network.decider.columns(outputs.features, p.argmax(1))
+                for name, values in said.items():
+                    columns[name] += values
+            parts.append(p.cpu())
+        return torch.cat(parts), columns
+
+    def refuse_below(self, threshold: float) -> None:
+        """Ask another confidence of the decisions of a network that can refuse.
+
+        Raises:
+            ConfigError: the network decides on a class always, or the number does not fit.
+        """
+        head = self.network.decider
+        if head is None:
+            raise ConfigError(
+                f"recipe {self.info['recipe']['name']!r} decides on a class always",
+                "leave the threshold out, or train a recipe with a taxonomy",
+            )
+        head.refuse_below(threshold)
+
+    @torch.no_grad()
     def evaluate(self, split: Any, *, seed: int = 0) -> tuple[dict[str, Any], Predictions]:
         """Metrics with intervals, and the predictions they were counted from.
 
@@ -147,19 +183,27 @@ class Run:
         stats = self.stats
         counter = Accumulator(stats.num_classes, device=self.device)
         rows: list[tuple[Tensor, ...]] = []
+        beside: list[dict[str, Tensor]] = []
+        head = self.network.decider
         for x, target in chunks(split, self.device):
-            logits = self.logits_of(self.outputs(x))
+            outputs = self.outputs(x)
+            logits = self.logits_of(outputs)
             target = target.to(logits.device)
             counter.update(logits, target)
             p = logits.softmax(-1)
             best = p.max(-1)
             rows.append((target, best.indices, best.values, p.gather(1, target[:, None])[:, 0]))
+            if head is not None:
+                beside.append(head.measures(outputs.features, best.indices, target))
         columns = [torch.cat(c).cpu().numpy() for c in zip(*rows, strict=True)]
         said = Predictions([str(i) for i in split.ids], *columns)
         result = counter.compute(stats)
         result["intervals"] = intervals(
             said.target, said.prediction == said.target, stats, seed=seed
         )
+        if beside and beside[0]:
+            named = {k: torch.cat([b[k] for b in beside]) for k in beside[0]}
+            result["decisions"] = {k: float(v.mean()) for k, v in named.items()}
         return result, said
 
     def adapt(

@@ -1,5 +1,6 @@
 """Pure tensor arithmetic: weights, margins, losses of rows, mixing, experts, random numbers."""
 
+from longtail.functional.constellation import constellation_cosines
 from longtail.functional.contrastive import paco_loss
 from longtail.functional.curriculum import curriculum_exponent, easy_anchor_triplets, metric_share, selection_weights
 from longtail.functional.experts import bbn_alpha, bbn_features, bbn_loss, diverse_adjustments, diverse_experts_loss, inverse_prior
@@ -13,6 +14,7 @@ from longtail.functional.mixing import beta_quantile, mix_rows, mixed_loss, mixu
 from longtail.functional.pairwise import consistency_gap, pairwise_additive, pairwise_matrix
 from longtail.functional.quintuplet import quintuplet_hinges, quintuplet_loss, quintuplet_table
 from longtail.functional.random import mix, permutation, shuffled, stream, uniforms, words
+from longtail.functional.taxonomy import node_consistency, path_sums, sampled_cut, sampled_tree_loss, sibling_log_softmax
 from longtail.functional.weights import effective_count, effective_number, inverse_frequency
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "bce_on_softmax",
     "beta_quantile",
     "consistency_gap",
+    "constellation_cosines",
     "cross_entropy",
     "curriculum_exponent",
     "difficulty_weights",
@@ -49,16 +52,21 @@ __all__ = [
     "mix_rows",
     "mixed_loss",
     "mixup_weight",
+    "node_consistency",
     "paco_loss",
     "pairwise_additive",
     "pairwise_matrix",
+    "path_sums",
     "permutation",
     "quintuplet_hinges",
     "quintuplet_loss",
     "quintuplet_table",
     "rated_draw",
+    "sampled_cut",
+    "sampled_tree_loss",
     "selection_weights",
     "shuffled",
+    "sibling_log_softmax",
     "sigmoid_focal",
     "stream",
     "uniforms",

@@ -3,28 +3,22 @@
 from longtail.models.backbones import MLP, Backbone, HashedText, Pieces, SmallCNN
 from longtail.models.build import build_backbone, build_network, seeded
 from longtail.models.cached import FeatureNetwork
-from longtail.models.heads import (
-    CausalHead,
-    CosineHead,
-    DisAlignHead,
-    FittedHead,
-    Head,
-    LinearHead,
-    MarcHead,
-    MLPProjector,
-    NearestMeanHead,
-    ScaledHead,
-)
+from longtail.models.heads import CausalHead, CosineHead, DisAlignHead, FittedHead, Head, LinearHead, MLPProjector, MarcHead, NearestMeanHead, ScaledHead
+from longtail.models.heads_constellation import ConstellationHead
+from longtail.models.heads_taxonomic import TaxonomicHead
 from longtail.models.inputs import InputSpec, Normalise, TableEncoder, build_normalise
 from longtail.models.momentum import Queue, Twin
 from longtail.models.networks import ExpertNetwork, Network, SingleNetwork, TwoBranchNetwork
-from longtail.models.resnet import ResNet18, ResNet32, ResNet50, ResNet152
+from longtail.models.resnet import ResNet152, ResNet18, ResNet32, ResNet50
+from longtail.models.taxonomy import Taxonomy
 from longtail.models.tree import TreeNetwork
 from longtail.models.weights import load_backbone, load_head
 
 __all__ = [
+    "MLP",
     "Backbone",
     "CausalHead",
+    "ConstellationHead",
     "CosineHead",
     "DisAlignHead",
     "ExpertNetwork",
@@ -34,7 +28,6 @@ __all__ = [
     "Head",
     "InputSpec",
     "LinearHead",
-    "MLP",
     "MLPProjector",
     "MarcHead",
     "NearestMeanHead",
@@ -50,6 +43,8 @@ __all__ = [
     "SingleNetwork",
     "SmallCNN",
     "TableEncoder",
+    "TaxonomicHead",
+    "Taxonomy",
     "TreeNetwork",
     "Twin",
     "TwoBranchNetwork",

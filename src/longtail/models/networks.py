@@ -55,6 +55,11 @@ class Network(nn.Module):
         """Names that :meth:`forward_to` and :meth:`forward_from` take."""
         raise NotImplementedError
 
+    @property
+    def decider(self) -> Head | None:
+        """The one head that reads :attr:`Outputs.features`, or ``None``."""
+        return None
+
     def _heads(self) -> list[nn.Module]:
         return list(self.head) if isinstance(self.head, nn.ModuleList) else [self.head]
 
@@ -127,6 +132,10 @@ class SingleNetwork(Network):
     @property
     def cuts(self) -> tuple[str, ...]:
         return self.backbone.cuts
+
+    @property
+    def decider(self) -> Head | None:
+        return self.head if isinstance(self.head, Head) else None
 
     def hidden(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.backbone(x))

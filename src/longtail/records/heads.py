@@ -2,6 +2,7 @@
 
 import longtail.records.heads_calibrated
 import longtail.records.heads_classifier  # noqa: F401
+import longtail.records.heads_structured  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []

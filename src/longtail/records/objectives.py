@@ -4,6 +4,7 @@ import longtail.records.objectives_uncertainty  # noqa: F401
 import longtail.records.objectives_adjust  # noqa: F401
 import longtail.records.objectives_heads  # noqa: F401
 import longtail.records.objectives_resampling  # noqa: F401
+import longtail.records.objectives_structured  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []

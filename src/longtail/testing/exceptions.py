@@ -18,6 +18,10 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("objectives.meta_sampler", "gradient_reaches_the_network"): (
         "it trains the classifier of a frozen network; that the head moves is another check"
     ),
+    ("heads.constellation", "shapes_and_gradients"): (
+        "the centres that teach the displacements are read by `random_logits`, not by `forward`: "
+        "tests/models/test_models_constellation.py"
+    ),
 }
 
 #: "kind.Class" -> why this public class of a room has no record

@@ -9,10 +9,10 @@ import torch
 
 from longtail import registry
 from longtail.data import load
-from longtail.engine.stage import Recipe, Stage
+from longtail.engine.stage import Recipe, Stage, make_recipe
 from longtail.engine.state import RunState
 from longtail.errors import DataError
-from longtail.registry import Record, instantiate, part
+from longtail.registry import PartSpec, Record, instantiate, part
 from longtail.testing.contract import check
 from longtail.testing.tools import build, raises_two_lines
 from longtail.testing.toy import first_batch, toy_stage, toy_state
@@ -63,10 +63,20 @@ def one_step(record: Record) -> None:
     assert sum(pushed) == len(batch)
 
 
+def _head(record: Record) -> PartSpec:
+    """The head of the first recipe that names the handover; else a linear one."""
+    for known in registry.records("recipes"):
+        made = make_recipe(known)
+        specs = [*made.finish, *(spec for stage in made.stages for spec in stage.before)]
+        if any(spec.name == record.name for spec in specs):
+            return made.head
+    return part("linear")
+
+
 def _between_stages(record: Record) -> RunState:
     """A toy run whose first stage has just ended."""
-    head = part("ncm", normalise=None) if "fitted_head" in record.needs else part("linear")
-    state = toy_state(Recipe((Stage(1, name="first"), Stage(1, name="second")), head=head))
+    stages = (Stage(1, name="first"), Stage(1, name="second"))
+    state = toy_state(Recipe(stages, head=_head(record)))
     hidden = state.dataset.unlabelled
     store = type(hidden.store)(torch.cat([state.start.store.data, hidden.store.data]))
     for data in (state.start, state.data):
