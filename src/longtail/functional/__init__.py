@@ -2,11 +2,35 @@
 
 from longtail.functional.constellation import constellation_cosines
 from longtail.functional.contrastive import paco_loss
-from longtail.functional.curriculum import curriculum_exponent, easy_anchor_triplets, metric_share, selection_weights
-from longtail.functional.experts import bbn_alpha, bbn_features, bbn_loss, diverse_adjustments, diverse_experts_loss, inverse_prior
-from longtail.functional.guided import angular_cross_entropy, equalized_bce, equalizing_weights, influence_balanced
+from longtail.functional.curriculum import (
+    curriculum_exponent,
+    easy_anchor_triplets,
+    metric_share,
+    selection_weights,
+)
+from longtail.functional.experts import (
+    bbn_alpha,
+    bbn_features,
+    bbn_loss,
+    diverse_adjustments,
+    diverse_experts_loss,
+    inverse_prior,
+)
+from longtail.functional.guided import (
+    angular_cross_entropy,
+    equalized_bce,
+    equalizing_weights,
+    influence_balanced,
+)
 from longtail.functional.lade import lade_regulariser
-from longtail.functional.losses import bce_on_softmax, cross_entropy, exclusive_logsumexp, focal, margin_cross_entropy, sigmoid_focal
+from longtail.functional.losses import (
+    bce_on_softmax,
+    cross_entropy,
+    exclusive_logsumexp,
+    focal,
+    margin_cross_entropy,
+    sigmoid_focal,
+)
 from longtail.functional.margins import ldam_margins
 from longtail.functional.measured import difficulty_weights, effective_area
 from longtail.functional.meta_sampling import drawn_entry, initial_rates, rated_draw
@@ -14,7 +38,13 @@ from longtail.functional.mixing import beta_quantile, mix_rows, mixed_loss, mixu
 from longtail.functional.pairwise import consistency_gap, pairwise_additive, pairwise_matrix
 from longtail.functional.quintuplet import quintuplet_hinges, quintuplet_loss, quintuplet_table
 from longtail.functional.random import mix, permutation, shuffled, stream, uniforms, words
-from longtail.functional.taxonomy import node_consistency, path_sums, sampled_cut, sampled_tree_loss, sibling_log_softmax
+from longtail.functional.taxonomy import (
+    node_consistency,
+    path_sums,
+    sampled_cut,
+    sampled_tree_loss,
+    sibling_log_softmax,
+)
 from longtail.functional.weights import effective_count, effective_number, inverse_frequency
 
 __all__ = [

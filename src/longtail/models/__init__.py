@@ -3,13 +3,24 @@
 from longtail.models.backbones import MLP, Backbone, HashedText, Pieces, SmallCNN
 from longtail.models.build import build_backbone, build_network, seeded
 from longtail.models.cached import FeatureNetwork
-from longtail.models.heads import CausalHead, CosineHead, DisAlignHead, FittedHead, Head, LinearHead, MLPProjector, MarcHead, NearestMeanHead, ScaledHead
+from longtail.models.heads import (
+    CausalHead,
+    CosineHead,
+    DisAlignHead,
+    FittedHead,
+    Head,
+    LinearHead,
+    MarcHead,
+    MLPProjector,
+    NearestMeanHead,
+    ScaledHead,
+)
 from longtail.models.heads_constellation import ConstellationHead
 from longtail.models.heads_taxonomic import TaxonomicHead
 from longtail.models.inputs import InputSpec, Normalise, TableEncoder, build_normalise
 from longtail.models.momentum import Queue, Twin
 from longtail.models.networks import ExpertNetwork, Network, SingleNetwork, TwoBranchNetwork
-from longtail.models.resnet import ResNet152, ResNet18, ResNet32, ResNet50
+from longtail.models.resnet import ResNet18, ResNet32, ResNet50, ResNet152
 from longtail.models.taxonomy import Taxonomy
 from longtail.models.tree import TreeNetwork
 from longtail.models.weights import load_backbone, load_head

@@ -1,6 +1,6 @@
 """Records of kind ``handovers``: what happens between stages."""
 
-import longtail.records.handovers_heads  # noqa: F401
+import longtail.records.handovers_heads
 import longtail.records.handovers_taxonomy  # noqa: F401
 from longtail.registry import Record, register
 

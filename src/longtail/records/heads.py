@@ -1,7 +1,7 @@
 """Records of kind `heads`."""
 
 import longtail.records.heads_calibrated
-import longtail.records.heads_classifier  # noqa: F401
+import longtail.records.heads_classifier
 import longtail.records.heads_structured  # noqa: F401
 from longtail.registry import Record, register
 

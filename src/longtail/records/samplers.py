@@ -1,6 +1,6 @@
 """Records of kind `samplers`."""
 
-import longtail.records.samplers_deferred  # noqa: F401
+import longtail.records.samplers_deferred
 import longtail.records.samplers_paired  # noqa: F401
 from longtail.registry import Record, register
 

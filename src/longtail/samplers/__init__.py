@@ -2,7 +2,15 @@
 
 from longtail.samplers.base import Sampler
 from longtail.samplers.deferred import Deferred
-from longtail.samplers.independent import ClassBalanced, ClassDraw, EffectiveNumberSampler, Power, Progressive, Reversed, SquareRoot
+from longtail.samplers.independent import (
+    ClassBalanced,
+    ClassDraw,
+    EffectiveNumberSampler,
+    Power,
+    Progressive,
+    Reversed,
+    SquareRoot,
+)
 from longtail.samplers.paired import Bilateral, Curriculum
 from longtail.samplers.passes import ClassAware, Instance, RandomOver, RandomUnder
 

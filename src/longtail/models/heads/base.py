@@ -20,11 +20,13 @@ class Head(nn.Module):
         weight: ``(C, D)``: a parameter, or a buffer where the classifier is fixed.
         bias: ``(C,)`` or ``None``.
         scale: factor of a cosine classifier, or ``None`` where logits are no scaled cosines.
+        column_names: what :meth:`columns` says of a row beside its class.
     """
 
     weight: Tensor
     bias: nn.Parameter | None
     scale: float | None = None
+    column_names: tuple[str, ...] = ()
     #: True where the head has :meth:`watch` and :meth:`fold`.
     moving = False
 
@@ -80,6 +82,26 @@ class Head(nn.Module):
         raise ConfigError(
             f"{type(self).__name__} has nothing to choose on validation data",
             "leave choose_head out",
+        )
+
+    def columns(self, features: Tensor, predicted: Tensor) -> dict[str, list[str]]:
+        """One entry a row for every name of ``column_names``.
+
+        Args:
+            features: ``(B, D)``.
+            predicted: ``(B,)`` class ids.
+        """
+        return {}
+
+    def measures(self, features: Tensor, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """``(B,)`` numbers by name, whose means are reported beside the metrics."""
+        return {}
+
+    def refuse_below(self, threshold: float) -> None:
+        """Refuse where the confidence is lower; only heads that can stop short of a class do."""
+        raise ConfigError(
+            f"{type(self).__name__} decides on a class always: there is no threshold to set",
+            "leave the threshold out, or train a recipe with a taxonomy",
         )
 
     def extra_repr(self) -> str:
