@@ -23,7 +23,9 @@ from longtail.functional.random import mix, permutation, shuffled, stream, unifo
 from longtail.functional.weights import (
     effective_count,
     effective_number,
+    image_repeat_factor,
     inverse_frequency,
+    repeat_factor,
 )
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "effective_number",
     "exclusive_logsumexp",
     "focal",
+    "image_repeat_factor",
     "inverse_frequency",
     "inverse_prior",
     "ldam_margins",
@@ -49,6 +52,7 @@ __all__ = [
     "mixup_weight",
     "paco_loss",
     "permutation",
+    "repeat_factor",
     "shuffled",
     "sigmoid_focal",
     "stream",

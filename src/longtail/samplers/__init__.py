@@ -1,6 +1,7 @@
 """Class re-balancing by re-sampling: exact, without size limit, the same on any number of ranks."""
 
 from longtail.samplers.base import Sampler
+from longtail.samplers.counts import RandomOver, RandomUnder, ToCounts
 from longtail.samplers.independent import (
     ClassBalanced,
     ClassDraw,
@@ -10,7 +11,10 @@ from longtail.samplers.independent import (
     Reversed,
     SquareRoot,
 )
-from longtail.samplers.passes import ClassAware, Instance, RandomOver, RandomUnder
+from longtail.samplers.passes import ClassAware, Instance, Walk
+from longtail.samplers.repeat import RepeatFactor
+from longtail.samplers.replay import Replay
+from longtail.samplers.streams import RejectionSampler, Reservoir
 
 __all__ = [
     "ClassAware",
@@ -22,7 +26,13 @@ __all__ = [
     "Progressive",
     "RandomOver",
     "RandomUnder",
+    "RejectionSampler",
+    "RepeatFactor",
+    "Replay",
+    "Reservoir",
     "Reversed",
     "Sampler",
     "SquareRoot",
+    "ToCounts",
+    "Walk",
 ]
