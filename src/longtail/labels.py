@@ -122,13 +122,14 @@ def label_array(source: Any) -> NDArray[np.integer]:
     if values.dtype.kind == "f":
         if not np.equal(values, np.round(values)).all():
             raise DataError(
-                "labels must be whole numbers", "these look like a regression target, or are missing"
+                "labels must be whole numbers",
+                "these look like a regression target, or are missing",
             )
         return values.astype(np.int64)
     return values.astype(np.uint8) if values.dtype.kind == "b" else values
 
 
-def _find(source: Any) -> NDArray[np.generic]:
+def _find(source: Any) -> NDArray[Any]:
     """The labels as an array of numbers, one an item of the source."""
     from torch.utils.data import ConcatDataset, IterableDataset, Subset, TensorDataset
 
@@ -162,7 +163,7 @@ def _find(source: Any) -> NDArray[np.generic]:
     )
 
 
-def _column(source: Any, columns: Sequence[str]) -> NDArray[np.generic]:
+def _column(source: Any, columns: Sequence[str]) -> NDArray[Any]:
     """The label column of a table of columns, fetched as a column."""
     name = next((n for n in _COLUMNS if n in columns), None)
     if name is None:
@@ -173,7 +174,7 @@ def _column(source: Any, columns: Sequence[str]) -> NDArray[np.generic]:
     return _numbers(source[name][:])
 
 
-def _numbers(values: Any) -> NDArray[np.generic]:
+def _numbers(values: Any) -> NDArray[Any]:
     """Any sequence of numbers as an array."""
     if isinstance(values, Tensor):
         values = values.detach().cpu().numpy()

@@ -6,12 +6,23 @@ machine, in every process, whatever part of it is asked for.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
 from longtail.functional.random import GOLDEN, Key, Words, finalise, permutation, words
 
-__all__ = ["affine", "cycles", "hashed", "ordered", "permuted", "primes_from", "scattered", "turned"]
+__all__ = [
+    "affine",
+    "cycles",
+    "hashed",
+    "ordered",
+    "permuted",
+    "primes_from",
+    "scattered",
+    "turned",
+]
 
 Ints = NDArray[np.int64]
 
@@ -119,7 +130,7 @@ def ordered(turn: Ints, place: Ints, length: int, *key: Key) -> Ints:
     cuts = np.searchsorted(turn, np.arange(first, last + 1)).tolist()
     parts = [
         scattered(place[a:b], length, *key, first + t)
-        for t, (a, b) in enumerate(zip(cuts[:-1], cuts[1:], strict=True))
+        for t, (a, b) in enumerate(itertools.pairwise(cuts))
     ]
     return np.concatenate(parts)
 

@@ -12,7 +12,20 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FIRST", "GOLDEN", "SECOND", "Key", "Words", "finalise", "mix", "permutation", "shuffled", "stream", "uniforms", "words"]
+__all__ = [
+    "FIRST",
+    "GOLDEN",
+    "SECOND",
+    "Key",
+    "Words",
+    "finalise",
+    "mix",
+    "permutation",
+    "shuffled",
+    "stream",
+    "uniforms",
+    "words",
+]
 
 Words = NDArray[np.uint64]
 Key = int | str

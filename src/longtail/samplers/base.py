@@ -209,7 +209,12 @@ class Sampler(TorchSampler[int]):
         first = self.rank + self.start * self.num_replicas
         size, wanted = self.size, len(self)
         mine = range(first, size, self.num_replicas)[:wanted]
-        again = [i % size for i in range(first, first + self.num_replicas * wanted, self.num_replicas)[len(mine) :]]
+        again = [
+            i % size
+            for i in range(first, first + self.num_replicas * wanted, self.num_replicas)[
+                len(mine) :
+            ]
+        ]
         part = _HAND_OUT if self.in_parts else max(1, len(mine))
         spans = [mine[a : a + part] for a in range(0, len(mine), part)]
         spans += [range(i, i + 1) for i in again]
@@ -309,7 +314,7 @@ def bernstein(share: Floats, draws: Floats) -> Floats:
     return np.asarray(far / 3 + np.sqrt(far * far / 9 + 2 * far * spread)) * (spread > 0)
 
 
-def _counted(y: NDArray[np.integer], classes: int) -> Ints:
+def _counted(y: NDArray[Any], classes: int) -> Ints:
     """``(C,)`` rows a class, in parts, as bincount widens what it is given."""
     out = np.zeros(classes, dtype=np.int64)
     for a in range(0, len(y), _BUILD):
@@ -317,12 +322,13 @@ def _counted(y: NDArray[np.integer], classes: int) -> Ints:
     return out
 
 
-def _by_class(y: NDArray[np.integer], starts: Ints, read: Ints | None) -> Order:
+def _by_class(y: NDArray[Any], starts: Ints, read: Ints | None) -> Order:
     """``(N,)`` rows by class, within a class as they are read: ascending, or by a given order.
 
     Counting sort in parts: 4 bytes a row and little more. 16-bit labels sort by radix.
     """
-    out = np.empty(len(y), dtype=np.int32 if len(y) < 1 << 31 else np.int64)
+    width = np.int32 if len(y) < 1 << 31 else np.int64
+    out: Order = np.empty(len(y), dtype=width)
     free = starts.copy()
     for a in range(0, len(y), _BUILD):
         rows = np.arange(a, min(a + _BUILD, len(y))) if read is None else read[a : a + _BUILD]

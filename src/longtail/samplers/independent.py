@@ -22,6 +22,7 @@ __all__ = [
     "SquareRoot",
 ]
 
+
 class ClassDraw(Sampler):
     """``N`` independent draws: class ``c`` with probability ``P_c``, then a row of it evenly.
 

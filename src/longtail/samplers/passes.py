@@ -137,7 +137,9 @@ class ClassAware(Walk):
         for j in range(k):
             member[:, j] = value
             value = value + a
-            np.minimum(value.view(np.uint64), (value - prime).view(np.uint64), out=value.view(np.uint64))
+            np.minimum(
+                value.view(np.uint64), (value - prime).view(np.uint64), out=value.view(np.uint64)
+            )
         lost = (member >= size[:, None]).any(axis=1) | (slot + k > size)
         if lost.any():  # beyond the class, or into its next turn
             mine, own = np.flatnonzero(lost), label[lost]

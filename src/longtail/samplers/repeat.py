@@ -86,7 +86,7 @@ class RepeatFactor(Walk):
         """``(C,)`` draws of each class that pass ``turn`` holds beside every row once."""
         dealt = np.floor((turn + 1) * self._left + self._offset)
         before = np.floor(turn * self._left + self._offset)
-        return self._copies + (dealt - before).astype(np.int64)
+        return np.asarray(self._copies + (dealt - before).astype(np.int64))
 
     def begins(self, turn: int) -> int:
         """Number, over all epochs, of the first draw of a pass."""
@@ -125,4 +125,4 @@ class RepeatFactor(Walk):
 
     def slack(self, epoch: int, draws: int) -> Floats:
         whole = bernstein(self.marginal(0.0), np.full(len(self.counts), float(draws)))
-        return whole + (self._left > 0) * (draws / self.size + 1)
+        return np.asarray(whole + (self._left > 0) * (draws / self.size + 1), dtype=np.float64)

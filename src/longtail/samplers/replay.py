@@ -124,10 +124,11 @@ class Replay(Sampler):
         first = int(np.argmax(level * weight <= shown * (1 + 1e-12)))
         held = np.zeros(len(self.counts))
         held[self.present[order]] = np.minimum(shown, level[first] * weight)
-        return held / held.sum()
+        return np.asarray(held / held.sum(), dtype=np.float64)
 
     def slack(self, epoch: int, draws: int) -> Floats:
         """As for independent draws, and the memory's part, as a rare class may come late."""
         share = self.marginal(0.0)
         kept = np.abs(share - self.counts / self.size / 2)
-        return bernstein(share, np.full(len(share), float(draws))) + kept * draws
+        chance = bernstein(share, np.full(len(share), float(draws)))
+        return np.asarray(chance + kept * draws, dtype=np.float64)

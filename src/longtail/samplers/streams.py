@@ -244,9 +244,7 @@ class RejectionSampler:
             return False
         return _uniform(self.seed, self.offers) < wanted[label] / often[label] / most
 
-    def filter(
-        self, items: Iterable[Item], label: Callable[[Item], int] = last
-    ) -> Iterator[Item]:
+    def filter(self, items: Iterable[Item], label: Callable[[Item], int] = last) -> Iterator[Item]:
         """The items of a stream that pass.
 
         Args:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 IDENTITIES: dict[frozenset[str], str] = {}
 
-AS_CE: dict[str, tuple[str, ...]] = {
-    name: ("sampler=instance",)
-    for name in ("class_aware", "effective_number_sampling", "repeat_factor", "prs")
-}
+AS_CE: dict[str, tuple[str, ...]] = dict.fromkeys(
+    ("class_aware", "effective_number_sampling", "repeat_factor", "prs"), ("sampler=instance",)
+)
 
 PIECES: list[tuple[str, str]] = [
     ("class_aware", "stages.0.sampler.k=1"),

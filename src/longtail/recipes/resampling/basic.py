@@ -58,7 +58,8 @@ def ros(epochs: float = 200, target: float | None = None) -> Recipe:
         "target=... keeps more rows of each class",
         "cost": "no more than plain training: some 40 to 60 ns a row for the draw; 4 bytes a row are held",
         "composes": COMPOSES,
-        "avoid": AVOID + "; very small classes with a long training: their few rows are learnt by heart",
+        "avoid": AVOID
+        + "; very small classes with a long training: their few rows are learnt by heart",
         "interpretation": "an epoch stays ceil(N / B) steps and walks on through passes of C n_min "
         "rows, each drawn afresh",
     },
@@ -128,8 +129,7 @@ def square_root(epochs: float = 200) -> Recipe:
         "use": "for joint training in one stage, where class-balanced sampling alone hurts the features",
         "cost": _DRAW + "; one alias table of C classes an epoch",
         "composes": COMPOSES,
-        "avoid": AVOID
-        + "; schedules that end early: the last epochs are the balanced ones",
+        "avoid": AVOID + "; schedules that end early: the last epochs are the balanced ones",
     },
 )
 def progressive(epochs: float = 200) -> Recipe:
