@@ -2,35 +2,11 @@
 
 from longtail.functional.constellation import constellation_cosines
 from longtail.functional.contrastive import paco_loss
-from longtail.functional.curriculum import (
-    curriculum_exponent,
-    easy_anchor_triplets,
-    metric_share,
-    selection_weights,
-)
-from longtail.functional.experts import (
-    bbn_alpha,
-    bbn_features,
-    bbn_loss,
-    diverse_adjustments,
-    diverse_experts_loss,
-    inverse_prior,
-)
-from longtail.functional.guided import (
-    angular_cross_entropy,
-    equalized_bce,
-    equalizing_weights,
-    influence_balanced,
-)
+from longtail.functional.curriculum import curriculum_exponent, easy_anchor_triplets, metric_share, selection_weights
+from longtail.functional.experts import bbn_alpha, bbn_features, bbn_loss, diverse_adjustments, diverse_experts_loss, inverse_prior
+from longtail.functional.guided import angular_cross_entropy, equalized_bce, equalizing_weights, influence_balanced
 from longtail.functional.lade import lade_regulariser
-from longtail.functional.losses import (
-    bce_on_softmax,
-    cross_entropy,
-    exclusive_logsumexp,
-    focal,
-    margin_cross_entropy,
-    sigmoid_focal,
-)
+from longtail.functional.losses import bce_on_softmax, cross_entropy, exclusive_logsumexp, focal, margin_cross_entropy, sigmoid_focal
 from longtail.functional.margins import ldam_margins
 from longtail.functional.measured import difficulty_weights, effective_area
 from longtail.functional.meta_sampling import drawn_entry, initial_rates, rated_draw
@@ -38,14 +14,8 @@ from longtail.functional.mixing import beta_quantile, mix_rows, mixed_loss, mixu
 from longtail.functional.pairwise import consistency_gap, pairwise_additive, pairwise_matrix
 from longtail.functional.quintuplet import quintuplet_hinges, quintuplet_loss, quintuplet_table
 from longtail.functional.random import mix, permutation, shuffled, stream, uniforms, words
-from longtail.functional.taxonomy import (
-    node_consistency,
-    path_sums,
-    sampled_cut,
-    sampled_tree_loss,
-    sibling_log_softmax,
-)
-from longtail.functional.weights import effective_count, effective_number, inverse_frequency
+from longtail.functional.taxonomy import node_consistency, path_sums, sampled_cut, sampled_tree_loss, sibling_log_softmax
+from longtail.functional.weights import effective_count, effective_number, image_repeat_factor, inverse_frequency, repeat_factor
 
 __all__ = [
     "angular_cross_entropy",
@@ -70,6 +40,7 @@ __all__ = [
     "equalizing_weights",
     "exclusive_logsumexp",
     "focal",
+    "image_repeat_factor",
     "influence_balanced",
     "initial_rates",
     "inverse_frequency",
@@ -92,6 +63,7 @@ __all__ = [
     "quintuplet_loss",
     "quintuplet_table",
     "rated_draw",
+    "repeat_factor",
     "sampled_cut",
     "sampled_tree_loss",
     "selection_weights",

@@ -2,6 +2,7 @@
 
 import longtail.records.samplers_deferred
 import longtail.records.samplers_paired  # noqa: F401
+import longtail.records.samplers_passes  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []
@@ -35,7 +36,7 @@ register(
     _sampler(
         "ros",
         "random over-sampling: every class as often as the largest",
-        "passes:RandomOver",
+        "counts:RandomOver",
         "passes of C n_max rows: all rows once, and extra draws with replacement",
         "uniform",
         aliases="random_over",
@@ -43,7 +44,7 @@ register(
     _sampler(
         "rus",
         "random under-sampling: every class as often as the smallest",
-        "passes:RandomUnder",
+        "counts:RandomUnder",
         "passes of C n_min rows without replacement, drawn afresh each pass",
         "uniform",
         aliases="random_under",

@@ -27,6 +27,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 #: "kind.Class" -> why this public class of a room has no record
 UNLISTED: dict[str, str] = {
     "samplers.ClassDraw": "base of the samplers that draw a class first",
+    "samplers.Walk": "base of the samplers that walk through passes",
     "augments.ViewAugment": "base of view transforms",
     "augments.MixAugment": "base of batch transforms",
     "heads.FittedHead": "base of classifiers filled from training features",

@@ -1,0 +1,152 @@
+"""Independent draws at the speed of the memory: one random word gives a class and its row."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longtail.functional.random import FIRST, GOLDEN, SECOND, Words
+
+__all__ = ["RowTable", "alias_table"]
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Lines = NDArray[np.complex128]
+Order = NDArray[np.int32] | Ints
+
+_CHUNK = 1 << 14  # buffers of this many draws stay in cache
+_ONE = np.uint64(0x3FF0000000000000)  # the bits of 1.0
+
+
+def alias_table(probability: Floats) -> tuple[Floats, Ints]:
+    """Alias table: column ``j`` stands for ``j`` with chance ``accept[j]``, else ``other[j]``.
+
+    Reference: Walker, ACM TOMS 1977; Vose, IEEE TSE 1991.
+    """
+    c = len(probability)
+    mass = (probability * (c / probability.sum())).tolist()
+    accept, other = np.ones(c), np.arange(c, dtype=np.int64)
+    small = [j for j in range(c) if mass[j] < 1]
+    large = [j for j in range(c) if mass[j] >= 1]
+    while small and large:
+        low, high = small.pop(), large[-1]
+        accept[low], other[low] = mass[low], high
+        mass[high] -= 1 - mass[low]
+        if mass[high] < 1:
+            small.append(large.pop())
+    for j in small:  # left over by rounding: full, unless the class is never drawn
+        if probability[j] == 0:
+            accept[j], other[j] = 0.0, int(probability.argmax())
+    return accept, other
+
+
+class RowTable:
+    """Draws rows with replacement: class ``c`` with probability ``P_c``, then its rows evenly.
+
+    A uniform number of 52 bits, times the number of columns of an alias table, falls into a
+    column and one of its two segments; a segment is mapped linearly onto the rows of its class.
+    So a draw costs a hash, three look-ups and two roundings, whatever ``N`` and ``C``. Classes
+    come with probability ``P_c`` to ``C 2**-52``, rows of a class evenly to ``C n_c 2**-51``.
+
+    Args:
+        probability: ``(C,)``; zero for a class that is never drawn.
+        counts: ``(C,)`` rows of each class.
+        starts: ``(C,)`` where each begins in the order of rows by class.
+    """
+
+    def __init__(self, probability: Floats, counts: Ints, starts: Ints) -> None:
+        live = np.flatnonzero(probability > 0)
+        share = probability[live]
+        self.columns = k = len(live)
+        self.limit: Floats | None = None
+        accept, other = np.ones(k), np.arange(k)
+        if share.min() < share.max():
+            accept, other = alias_table(share)
+        column = np.arange(k, 2 * k, dtype=np.float64)  # numbers run from k to 2 k
+        n, first = counts[live].astype(np.float64), starts[live].astype(np.float64)
+        own = _lines(column, accept, n, first, k)
+        if bool((accept < 1).any()):
+            rest = _lines(column + accept, 1 - accept, n[other], first[other], k)
+            self.limit = np.concatenate([np.zeros(k), column + accept])
+            own = np.stack([own, rest], axis=1).reshape(-1)
+        unused = np.zeros(len(own), dtype=np.complex128)
+        self.line = np.concatenate([unused, own])
+
+    def rows(self, order: Order, key: int, span: range) -> Ints:
+        """Rows of the draws number ``span`` of the stream that ``key`` starts.
+
+        Args:
+            order: ``(N,)`` rows by class.
+            key: 64 bits.
+            span: numbers of draws, not negative.
+
+        Returns:
+            ``(len(span),)``.
+        """
+        out = np.empty(len(span), dtype=np.int64)
+        m = min(_CHUNK, len(span))
+        with np.errstate(over="ignore"):
+            counter = np.arange(m, dtype=np.uint64) * (GOLDEN * np.uint64(span.step))
+        buffers = _Buffers(m, order.dtype)
+        for a in range(0, len(span), _CHUNK):
+            part = out[a : a + _CHUNK]
+            if len(part) < m:
+                m = len(part)
+                buffers, counter = _Buffers(m, order.dtype), counter[:m]
+            start = (key + (span[a] + 1) * int(GOLDEN)) & 0xFFFFFFFFFFFFFFFF
+            self._chunk(order, counter, np.uint64(start), buffers, part)
+        return out
+
+    def _chunk(
+        self, order: Order, counter: Words, start: np.uint64, b: _Buffers, out: Ints
+    ) -> None:
+        word, over, number = b.word, b.over, b.number
+        with np.errstate(over="ignore"):
+            np.add(counter, start, out=word)
+            for shift, factor in ((np.uint64(30), FIRST), (np.uint64(27), SECOND)):
+                np.right_shift(word, shift, out=over)
+                np.bitwise_xor(word, over, out=word)
+                np.multiply(word, factor, out=word)
+        # SplitMix64 ends with a shift by 31 that leaves the bits which decide here as they are
+        np.right_shift(word, np.uint64(12), out=word)
+        np.bitwise_or(word, _ONE, out=word)
+        np.multiply(word.view(np.float64), float(self.columns), out=number)
+        index = over.view(np.int64)
+        np.copyto(index, number, casting="unsafe")
+        if self.limit is not None:
+            np.take(self.limit, index, out=word.view(np.float64), mode="clip")
+            np.greater_equal(number, word.view(np.float64), out=b.second)
+            np.add(index, index, out=index)
+            np.add(index, b.second, out=index)
+        np.take(self.line, index, out=b.line, mode="clip")
+        np.multiply(number, b.line.real, out=number)
+        np.add(number, b.line.imag, out=number)
+        place = word.view(np.int64)
+        np.copyto(place, number, casting="unsafe")
+        if order.dtype == np.int64:
+            np.take(order, place, out=out, mode="clip")
+        else:
+            np.take(order, place, out=b.row, mode="clip")
+            np.copyto(out, b.row)
+
+
+class _Buffers:
+    """Working memory of one chunk."""
+
+    def __init__(self, m: int, dtype: np.dtype[np.signedinteger]) -> None:
+        self.word, self.over = np.empty(m, np.uint64), np.empty(m, np.uint64)
+        self.number, self.second = np.empty(m), np.empty(m, dtype=bool)
+        self.line, self.row = np.empty(m, np.complex128), np.empty(m, dtype)
+
+
+def _lines(low: Floats, width: Floats, rows: Floats, first: Floats, columns: int) -> Lines:
+    """Slope and offset (as real and imaginary part) that take a segment to its class's rows.
+
+    Both ends keep clear of the next class by more than the rounding of ``number slope + offset``;
+    a segment too narrow for that gives the middle row.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        clear = 2.0 * columns * rows / width * 2.0**-51
+        slope = np.where(2 * clear < rows, (rows - 2 * clear) / width, 0.0)
+    offset = np.where(slope > 0, first + clear - low * slope, first + np.floor(rows / 2) + 0.5)
+    return slope + 1j * offset
