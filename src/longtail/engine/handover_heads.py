@@ -13,7 +13,7 @@ from longtail.errors import ConfigError
 from longtail.models import FittedHead, Head
 from longtail.posthoc.choice import shrunk_balanced_accuracy
 
-__all__ = ["ChooseHead", "FitHead"]
+__all__ = ["BindHead", "ChooseHead", "FitHead"]
 
 
 def single_head(state: RunState, wanted: str) -> Head:
@@ -42,6 +42,13 @@ class FitHead(Handover):
                 "use a head such as ncm or lda",
             )
         head.fit(state.collect(state.data, "features"), state.data.labels, state.stats)
+
+
+class BindHead(Handover):
+    """Tell a head the class counts of the training data (which classes are the tail)."""
+
+    def __call__(self, state: RunState) -> None:
+        single_head(state, "bind_head").bind(state.data.stats(state.stats))
 
 
 class ChooseHead(Handover):

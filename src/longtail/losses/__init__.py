@@ -1,6 +1,7 @@
 """Losses ``loss(logits, target)`` and the class weights that any of them takes."""
 
 from longtail.losses.base import Loss
+from longtail.losses.etf import DotRegression
 from longtail.losses.focal import BceOnSoftmax, Focal
 from longtail.losses.margin import LDAM
 from longtail.losses.softmax import BalancedSoftmax, CrossEntropy, LogitAdjusted
@@ -11,6 +12,7 @@ __all__ = [
     "BceOnSoftmax",
     "CrossEntropy",
     "Deferred",
+    "DotRegression",
     "EffectiveNumber",
     "Focal",
     "InverseFrequency",

@@ -6,15 +6,20 @@ from longtail.models.cached import FeatureNetwork
 from longtail.models.heads import (
     CausalHead,
     CosineHead,
+    EtfHead,
     FittedHead,
+    GaussianHead,
     Head,
+    LdaHead,
     LinearHead,
     MLPProjector,
     NearestMeanHead,
     ScaledHead,
+    VmfHead,
 )
 from longtail.models.inputs import InputSpec, Normalise, TableEncoder, build_normalise
 from longtail.models.momentum import Queue, Twin
+from longtail.models.neck import Neck, NeckNetwork
 from longtail.models.networks import ExpertNetwork, Network, SingleNetwork, TwoBranchNetwork
 from longtail.models.resnet import ResNet18, ResNet32, ResNet50, ResNet152
 from longtail.models.tree import TreeNetwork
@@ -24,16 +29,21 @@ __all__ = [
     "Backbone",
     "CausalHead",
     "CosineHead",
+    "EtfHead",
     "ExpertNetwork",
     "FeatureNetwork",
     "FittedHead",
+    "GaussianHead",
     "HashedText",
     "Head",
     "InputSpec",
+    "LdaHead",
     "LinearHead",
     "MLP",
     "MLPProjector",
     "NearestMeanHead",
+    "Neck",
+    "NeckNetwork",
     "Network",
     "Normalise",
     "Pieces",
@@ -49,6 +59,7 @@ __all__ = [
     "TreeNetwork",
     "Twin",
     "TwoBranchNetwork",
+    "VmfHead",
     "build_backbone",
     "build_network",
     "build_normalise",

@@ -1,5 +1,6 @@
 """Records of kind `losses`."""
 
+import longtail.records.losses_heads  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []

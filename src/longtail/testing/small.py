@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from typing import Any
 
 import torch
 
@@ -63,9 +64,16 @@ def one_step(record: Record) -> None:
     assert sum(pushed) == len(batch)
 
 
+#: what a handover needs of the head -> a head that has it
+_HEADS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("fitted_head", "ncm", {"normalise": None}),
+    ("bound_head", "gaussian_proto", {"tie": "tail"}),
+)
+
+
 def _between_stages(record: Record) -> RunState:
     """A toy run whose first stage has just ended."""
-    head = part("ncm", normalise=None) if "fitted_head" in record.needs else part("linear")
+    head = next((part(n, **o) for need, n, o in _HEADS if need in record.needs), part("linear"))
     state = toy_state(Recipe((Stage(1, name="first"), Stage(1, name="second")), head=head))
     hidden = state.dataset.unlabelled
     store = type(hidden.store)(torch.cat([state.start.store.data, hidden.store.data]))

@@ -1,6 +1,8 @@
 """Module improvement: classifier design."""
 
-from longtail.recipes.classifier.basic import lws, ncm, tau_norm
+from longtail.recipes.classifier.basic import cosine, lws, ncm, tau_norm
 from longtail.recipes.classifier.causal import tde
+from longtail.recipes.classifier.fixed import etf
+from longtail.recipes.classifier.generative import generative_head
 
-__all__ = ["lws", "ncm", "tau_norm", "tde"]
+__all__ = ["cosine", "etf", "generative_head", "lws", "ncm", "tau_norm", "tde"]

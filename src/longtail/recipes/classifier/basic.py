@@ -5,7 +5,24 @@ from __future__ import annotations
 from longtail.engine.stage import Recipe, Stage, recipe
 from longtail.registry import part
 
-__all__ = ["lws", "ncm", "tau_norm"]
+__all__ = ["cosine", "lws", "ncm", "tau_norm"]
+
+
+@recipe(
+    family="classifier",
+    tier="core",
+    reference="after Gidaris and Komodakis, CVPR 2018",
+    aliases=("cosine_heads",),
+)
+def cosine(
+    epochs: float = 200, scale: float = 16.0, learnable: bool = False, squash: bool = False
+) -> Recipe:
+    """Cosine classifier: scaled cosines of feature and weight, so that no class gains by its norm.
+
+    ``learnable`` trains the scale; ``squash`` keeps a share of the feature's length.
+    """
+    head = part("cosine", scale=scale, learnable=learnable, squash=squash)
+    return Recipe(head=head, stages=(Stage(epochs),))
 
 
 @recipe(
