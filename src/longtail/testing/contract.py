@@ -17,7 +17,7 @@ __all__ = ["Check", "check", "checks_for", "exception_of", "identifier", "pairs"
 
 #: modules whose import adds their checks
 _TABLES = (
-    "every", "losses", "weights", "samplers", "augments", "heads", "backbones", "networks", "objectives",
+    "every", "losses", "states", "weights", "samplers", "augments", "heads", "backbones", "networks", "objectives",
     "adjusters", "metrics", "small", "recipes",
 )  # fmt: skip
 
