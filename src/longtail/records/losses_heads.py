@@ -12,6 +12,7 @@ register(
         "longtail.losses.etf:DotRegression",
         family="classifier",
         reference="Yang et al., NeurIPS 2022",
+        tags=("features",),
         details={
             "formula": "(m_y.h - |h|)^2 / (2 |h|), |h| without gradient",
             "effective prior": "no formula gives it",
