@@ -13,7 +13,7 @@ from longtail.errors import ConfigError
 from longtail.models import FittedHead, Head
 from longtail.posthoc.choice import shrunk_balanced_accuracy
 
-__all__ = ["ChooseHead", "FitHead"]
+__all__ = ["BindHead", "ChooseHead", "FitHead"]
 
 
 def single_head(state: RunState, wanted: str) -> Head:
@@ -34,14 +34,31 @@ class FitHead(Handover):
     all of them and computes the same.
     """
 
-    def __call__(self, state: RunState) -> None:
+    def check(self, state: RunState) -> None:
+        self._head(state)
+
+    def _head(self, state: RunState) -> FittedHead:
         head = single_head(state, "fit_head")
         if not isinstance(head, FittedHead):
             raise ConfigError(
                 f"fit_head fills a head from data, and {type(head).__name__} takes nothing from them",
                 "use a head such as ncm or lda",
             )
+        return head
+
+    def __call__(self, state: RunState) -> None:
+        head = self._head(state)
         head.fit(state.collect(state.data, "features"), state.data.labels, state.stats)
+
+
+class BindHead(Handover):
+    """Tell a head the class counts of the training data (which classes are the tail)."""
+
+    def check(self, state: RunState) -> None:
+        self(state)
+
+    def __call__(self, state: RunState) -> None:
+        single_head(state, "bind_head").bind(state.data.stats(state.stats))
 
 
 class ChooseHead(Handover):
@@ -53,13 +70,21 @@ class ChooseHead(Handover):
     rows nothing changes and a note says so.
     """
 
-    def __call__(self, state: RunState) -> None:
+    def check(self, state: RunState) -> None:
+        self._head(state)
+
+    def _head(self, state: RunState) -> Head:
         head = single_head(state, "choose_head")
-        options, name = list(head.choices()), type(head).__name__
-        if not options:
+        if not head.choices():
             raise ConfigError(
-                f"{name} has nothing to choose on validation data", "leave choose_head out"
+                f"{type(head).__name__} has nothing to choose on validation data",
+                "leave choose_head out",
             )
+        return head
+
+    def __call__(self, state: RunState) -> None:
+        head = self._head(state)
+        options, name = list(head.choices()), type(head).__name__
         rows = state.validation()
         if rows is None:
             state.notes.append(f"no validation data: {name} uses {head.choice()}, not chosen")

@@ -3,6 +3,7 @@
 from longtail.losses.base import Loss
 from longtail.losses.clouded import GaussianClouded
 from longtail.losses.equalized import EqualizedV2
+from longtail.losses.etf import DotRegression
 from longtail.losses.focal import BceOnSoftmax, Focal
 from longtail.losses.influence import InfluenceBalanced
 from longtail.losses.margin import LDAM
@@ -23,6 +24,7 @@ __all__ = [
     "CrossEntropy",
     "Deferred",
     "Difficulty",
+    "DotRegression",
     "EffectiveArea",
     "EffectiveNumber",
     "EnlargedMargin",

@@ -7,18 +7,23 @@ from longtail.models.heads import (
     CausalHead,
     CosineHead,
     DisAlignHead,
+    EtfHead,
     FittedHead,
+    GaussianHead,
     Head,
+    LdaHead,
     LinearHead,
     MarcHead,
     MLPProjector,
     NearestMeanHead,
     ScaledHead,
+    VmfHead,
 )
 from longtail.models.heads_constellation import ConstellationHead
 from longtail.models.heads_taxonomic import TaxonomicHead
 from longtail.models.inputs import InputSpec, Normalise, TableEncoder, build_normalise
 from longtail.models.momentum import Queue, Twin
+from longtail.models.neck import Neck, NeckNetwork
 from longtail.models.networks import ExpertNetwork, Network, SingleNetwork, TwoBranchNetwork
 from longtail.models.resnet import ResNet18, ResNet32, ResNet50, ResNet152
 from longtail.models.taxonomy import Taxonomy
@@ -32,16 +37,21 @@ __all__ = [
     "ConstellationHead",
     "CosineHead",
     "DisAlignHead",
+    "EtfHead",
     "ExpertNetwork",
     "FeatureNetwork",
     "FittedHead",
+    "GaussianHead",
     "HashedText",
     "Head",
     "InputSpec",
+    "LdaHead",
     "LinearHead",
     "MLPProjector",
     "MarcHead",
     "NearestMeanHead",
+    "Neck",
+    "NeckNetwork",
     "Network",
     "Normalise",
     "Pieces",
@@ -59,6 +69,7 @@ __all__ = [
     "TreeNetwork",
     "Twin",
     "TwoBranchNetwork",
+    "VmfHead",
     "build_backbone",
     "build_network",
     "build_normalise",

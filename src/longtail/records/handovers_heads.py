@@ -12,6 +12,10 @@ register(
         _AT + "FitHead", needs=("fitted_head",),
     ),
     Record(
+        "bind_head", "handovers", "tell a head the class counts", _AT + "BindHead",
+        needs=("bound_head",),
+    ),
+    Record(
         "choose_head", "handovers", "choose a head's free setting on validation rows",
         _AT + "ChooseHead", needs=("fitted_head", "validation"),
     ),

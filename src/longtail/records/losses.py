@@ -1,6 +1,7 @@
 """Records of kind `losses`."""
 
 import longtail.records.losses_class_sensitive
+import longtail.records.losses_heads
 import longtail.records.losses_pairwise
 import longtail.records.losses_smoothing
 import longtail.records.losses_stateful  # noqa: F401

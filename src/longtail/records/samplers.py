@@ -1,7 +1,7 @@
 """Records of kind `samplers`."""
 
 import longtail.records.samplers_deferred
-import longtail.records.samplers_paired  # noqa: F401
+import longtail.records.samplers_paired
 import longtail.records.samplers_passes  # noqa: F401
 from longtail.registry import Record, register
 

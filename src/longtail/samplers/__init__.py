@@ -3,9 +3,17 @@
 from longtail.samplers.base import Sampler
 from longtail.samplers.counts import RandomOver, RandomUnder, ToCounts
 from longtail.samplers.deferred import Deferred
-from longtail.samplers.independent import ClassBalanced, ClassDraw, EffectiveNumberSampler, Power, Progressive, Reversed, SquareRoot
+from longtail.samplers.independent import (
+    ClassBalanced,
+    ClassDraw,
+    EffectiveNumberSampler,
+    Power,
+    Progressive,
+    Reversed,
+    SquareRoot,
+)
 from longtail.samplers.paired import Bilateral, Curriculum
-from longtail.samplers.passes import ClassAware, Instance, RandomOver, RandomUnder, Walk
+from longtail.samplers.passes import ClassAware, Instance, Walk
 from longtail.samplers.repeat import RepeatFactor
 from longtail.samplers.replay import Replay
 from longtail.samplers.streams import RejectionSampler, Reservoir

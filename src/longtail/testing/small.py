@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from typing import Any
 
 import torch
 
@@ -63,8 +64,18 @@ def one_step(record: Record) -> None:
     assert sum(pushed) == len(batch)
 
 
+#: what a handover needs of the head -> a head that has it
+_HEADS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("fitted_head", "ncm", {"normalise": None}),
+    ("bound_head", "gaussian_proto", {"tie": "tail"}),
+)
+
+
 def _head(record: Record) -> PartSpec:
-    """The head of the first recipe that names the handover; else a linear one."""
+    """What it says it needs, or the head of the first recipe that names it; else a linear one."""
+    for need, name, options in _HEADS:
+        if need in record.needs:
+            return part(name, **options)
     for known in registry.records("recipes"):
         made = make_recipe(known)
         specs = [*made.finish, *(spec for stage in made.stages for spec in stage.before)]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from longtail.errors import ConfigError
+from longtail.types import ClassStats
 
 __all__ = ["Head"]
 
@@ -48,6 +49,10 @@ class Head(nn.Module):
     def affine(self) -> tuple[Tensor, Tensor | None] | None:
         """``(W (C, D), b (C,) or None)`` where the logits are ``W h + b``, else ``None``."""
         return None
+
+    def bind(self, stats: ClassStats) -> None:
+        """Take class statistics, for heads that need them; what they make is saved state."""
+        raise ConfigError(f"{type(self).__name__} reads no class counts", "leave bind_head out")
 
     def watch(
         self, features: Tensor, targets: Sequence[tuple[Tensor, Tensor | None]]
