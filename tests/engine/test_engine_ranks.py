@@ -37,8 +37,13 @@ CASES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
     # a frozen trunk in eval mode would bring the running statistics, which do differ, into play
     "crt": ("crt", (SGD, "stages.1.optimizer=sgd(lr=0.05)", "bn=train"), {"epochs": 2}),
     "average": ("ce", (SGD, "ema=0.9", "clip=0.5"), {}),
+    # counts told by every row, and noise keyed by the row
+    "seesaw": ("seesaw", (SGD, "counts=online"), {"epochs": 2}),
+    "gcl": ("gcl", (SGD, "stages.1.optimizer=sgd(lr=0.05)", "bn=train"), {"epochs": 2}),
+    "eql": ("eql", (SGD,), {}),
+    "drs": ("drw", (SGD, "resample=true", "defer_until=0.5"), {"epochs": 2}),
 }
-PLAIN = ("paco", "weighted", "meta_weight_net", "crt", "average")
+PLAIN = ("paco", "weighted", "meta_weight_net", "crt", "average", "seesaw", "gcl")
 
 
 def config_of(name: str, output: Path, **more: Any) -> dict[str, Any]:
