@@ -45,8 +45,15 @@ CASES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
         {"epochs": 2},
     ),
     "average": ("ce", (SGD, "ema=0.9", "clip=0.5"), {}),
+    # counts told by every row, and noise keyed by the row
+    "seesaw": ("seesaw", (SGD, "counts=online"), {"epochs": 2}),
+    "gcl": ("gcl", (SGD, "stages.1.optimizer=sgd(lr=0.05)", "bn=train"), {"epochs": 2}),
+    "eql": ("eql", (SGD,), {}),
+    "drs": ("drw", (SGD, "resample=true", "defer_until=0.5"), {"epochs": 2}),
 }
-PLAIN = ("paco", "weighted", "meta_weight_net", "crt", "bilateral", "meta_sampler", "average")
+PLAIN = (
+    "paco", "weighted", "meta_weight_net", "crt", "bilateral", "meta_sampler", "average", "seesaw", "gcl",
+)  # fmt: skip
 
 
 def config_of(name: str, output: Path, **more: Any) -> dict[str, Any]:

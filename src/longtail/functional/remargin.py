@@ -51,7 +51,7 @@ def cloud_widths(counts: Sequence[float] | Tensor) -> Tensor:
 
 def half_normal(uniform: Tensor) -> Tensor:
     """``|e|`` of standard normal ``e``: the quantiles of uniform numbers in ``(0, 1)``."""
-    return torch.erfinv(uniform) * math.sqrt(2)
+    return torch.erfinv(uniform).mul_(math.sqrt(2))
 
 
 def key_point_scales(counts: Sequence[float] | Tensor, base: float = 50.0) -> Tensor:

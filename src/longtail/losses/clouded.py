@@ -83,36 +83,38 @@ class GaussianClouded(Loss):
         """How wide the cloud of each class is."""
         self.keep("widths", rows.cloud_widths(stats.counts))
 
-    def _cloud(self, logits: Tensor) -> Tensor | None:
-        """``noise |e| a``, ``(B, C)``; ``None`` in eval mode."""
+    def _cloud(self, logits: Tensor, unit: float) -> Tensor | None:
+        """``unit noise |e| a``, ``(B, C)``; ``None`` in eval mode."""
         self.bound()
         if not self.training or self.noise_level == 0:
             return None
-        size = rows.half_normal(self.noise(logits)).div_(3).clamp_max_(1)
-        return size.mul_(self.noise_level * self.widths.to(size.dtype))
+        size = rows.half_normal(self.noise(logits)).clamp_max_(3)
+        return size.mul_((unit / 3 * self.noise_level * self.widths).to(size.dtype))
 
     def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
-        cloud = self._cloud(logits)
         if self.form == "angular":
-            return modulate(self._angular(logits, target, cloud), self.gamma, True)
+            return modulate(self._angular(logits, target), self.gamma, True)
         shift = torch.full_like(logits[:, 0], -self.scale * self.margin)
-        offset = None if cloud is None else cloud.mul_(-self.scale)
+        offset = self._cloud(logits, -self.scale)
         loss = adjusted_cross_entropy(logits, target, offset=offset, label_shift=shift)
         return modulate(loss, self.gamma, True)
 
-    def _angular(self, logits: Tensor, target: Tensor, cloud: Tensor | None) -> Tensor:
-        angles = torch.zeros_like(logits) if cloud is None else cloud * (math.pi / 2)
-        label = target[:, None]
-        angles = angles.scatter_add(1, label, torch.full_like(logits[:, :1], self.margin))
+    def _angles(self, logits: Tensor) -> Tensor:
+        cloud = self._cloud(logits, math.pi / 2)
+        return torch.zeros_like(logits) if cloud is None else cloud
+
+    def _angular(self, logits: Tensor, target: Tensor) -> Tensor:
+        own = torch.full_like(logits[:, :1], self.margin)
+        angles = self._angles(logits).scatter_add(1, target[:, None], own)
         return cross_entropy(rows.clouded_angles(logits, angles, self.scale), target)
 
     def per_class(self, logits: Tensor) -> Tensor:
-        cloud = self._cloud(logits)
         if self.form == "angular":
-            angles = torch.zeros_like(logits) if cloud is None else cloud * (math.pi / 2)
+            angles = self._angles(logits)
             rest = exclusive_logsumexp(rows.clouded_angles(logits, angles, self.scale))
             own = rows.clouded_angles(logits, angles + self.margin, self.scale)
             return modulate(F.softplus(rest - own), self.gamma, True)
-        moved = logits if cloud is None else logits - self.scale * cloud
+        cloud = self._cloud(logits, -self.scale)
+        moved = logits if cloud is None else logits + cloud
         margins = torch.full_like(logits[0], self.scale * self.margin)
         return modulate(margin_cross_entropy_classes(moved, margins), self.gamma, True)

@@ -78,22 +78,26 @@ class Equalization(Loss):
     def _kept(self, logits: Tensor) -> Tensor:
         """``w`` of classes that are not the label, ``(C,)`` or ``(B, C)``."""
         self.bound()
-        rare = self.rare.to(logits.dtype)
         if not self.training or self.gamma in (0, 1):
-            return 1 - self.gamma * rare
-        return 1 - rare * (self.noise(logits) < self.gamma)
+            return 1 - self.gamma * self.rare.to(logits.dtype)
+        leaves = self.noise(logits) < self.gamma * self.rare.to(logits.dtype)
+        return leaves.logical_not_().to(logits.dtype)
+
+    def _log_kept(self, logits: Tensor) -> Tensor:
+        kept = self._kept(logits)
+        if kept.ndim == 1:
+            return kept.log()
+        return torch.zeros_like(kept).masked_fill_(kept == 0, -math.inf)
 
     def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
-        kept = self._kept(logits)
         if self.form == "sigmoid":
-            return binary_cross_entropy(logits, target, weight=kept)
-        return rows.equalized(logits, target, kept.log())
+            return binary_cross_entropy(logits, target, weight=self._kept(logits))
+        return rows.equalized(logits, target, self._log_kept(logits))
 
     def per_class(self, logits: Tensor) -> Tensor:
-        kept = self._kept(logits)
         if self.form == "sigmoid":
-            return binary_cross_entropy_classes(logits, weight=kept)
-        return rows.equalized_classes(logits, kept.log())
+            return binary_cross_entropy_classes(logits, weight=self._kept(logits))
+        return rows.equalized_classes(logits, self._log_kept(logits))
 
 
 class AdaptiveSuppression(Loss):
