@@ -20,7 +20,7 @@ from longtail.models import (
     ResNet50,
     SmallCNN,
     build_backbone,
-    load_torchvision_state,
+    load_backbone,
 )
 
 NAMES = [r.name for r in registry.records("backbones") if not {"large", "extra"} & set(r.tags)]
@@ -120,11 +120,11 @@ def test_torchvision_keys() -> None:
         name = key.removeprefix("pieces.").removeprefix("stem.").replace("layer4_body", "layer4")
         state[name] = torch.ones_like(value)
     assert {"conv1.weight", "layer2.0.downsample.1.running_var", "layer4.1.bn2.bias"} <= set(state)
-    load_torchvision_state(net, state)
+    load_backbone(net, state)
     assert all((v == 1).all() for v in net.state_dict().values())
     state.pop("conv1.weight")
     with pytest.raises(CheckpointError, match="1 keys missing"):
-        load_torchvision_state(net, state)
+        load_backbone(net, state)
 
 
 def test_small_cnn_takes_any_small_size_and_a_batch_of_one() -> None:

@@ -92,6 +92,14 @@ class RunFlags(DataFlags):
     ] = None
     compile: Annotated[bool, typer.Option("--compile", help="Compile the network.")] = False
     accumulate: Annotated[int, typer.Option(min=1, help="Micro-batches a step.")] = 1
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RUN_OR_FILE",
+            help="A run's folder or a file of weights that stands for the recipe's first stage.",
+        ),
+    ] = None
 
     def config(self, data: str, recipe: str, **changes: Any) -> RunConfig:
         """The engine's configuration of one run."""

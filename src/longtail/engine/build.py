@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from longtail.engine.cache import check_cacheable, with_cache
 from longtail.engine.feed import Feed, StageData, StreamSource
 from longtail.engine.handover import stage_rows
 from longtail.engine.loop import BuiltStage
@@ -80,13 +81,16 @@ def build_stage(state: RunState, stage: Stage, number: int, settings: Settings) 
         autocast=_autocast(state),
         notes=state.notes,
     )
+    if stage.cache is not None:
+        check_cacheable(stage, [name for name, _ in named])
+        ctx = with_cache(state, stage, number, ctx, _view(stage.views[0], state, ctx))
     with seeded(hash_seed(state.seed, number, "objective")):
         objective.setup(ctx)
     objective.to(state.device)
     for name, private in objective.private.items():
         inner = getattr(objective, name)
         optimizers[name] = build_optimizer(private, inner.named_parameters())
-    feed = _feed(state, stage, number, settings, data, ctx, objective)
+    feed = _feed(state, stage, number, settings, ctx, objective)
     progress.steps = feed.steps
     rate_of = instantiate("schedules", stage.schedule)
     return BuiltStage(
@@ -194,17 +198,12 @@ def _feed(
     stage: Stage,
     number: int,
     settings: Settings,
-    data: StageData,
     ctx: Context,
     objective: Objective,
 ) -> Feed:
-    default = state.dataset.default_augment
+    data = ctx.data
     streams = Streams(state, stage, number, data, ctx)
-
-    def view(spec: Any) -> Any:
-        spec = default if spec is None else spec
-        return None if spec is None else _augment(spec, state, ctx)
-
+    views = [None] if stage.cache is not None else [_view(v, state, ctx) for v in stage.views]
     return Feed(
         main=streams.main,
         batch_size=min(settings.batch_size, len(data) + data.extra_rows),
@@ -212,7 +211,7 @@ def _feed(
         stage=number,
         device=state.device,
         ranks=state.ranks,
-        views=tuple(view(v) for v in stage.views),
+        views=tuple(views),
         mix=tuple(_augment(a, state, ctx) for a in stage.augment),
         draws=objective.draws,
         step_draws=objective.step_draws,
@@ -227,6 +226,12 @@ def _feed(
 def hash_seed(seed: int, stage: int, name: str) -> int:
     """One number for a sampler from run seed, stage and stream name."""
     return (seed * 1_000_003 + stage * 8191 + zlib.crc32(name.encode())) % (1 << 62)
+
+
+def _view(spec: Any, state: RunState, ctx: Context) -> Any:
+    """A bound view transform; ``None`` in the recipe is the data's own."""
+    spec = state.dataset.default_augment if spec is None else spec
+    return None if spec is None else _augment(spec, state, ctx)
 
 
 def _augment(spec: Any, state: RunState, ctx: Context) -> Any:

@@ -28,7 +28,13 @@ __all__ = [
 
 
 class Handover:
-    """Changes the state of a run between two stages; a pure function of that state."""
+    """Changes the state of a run between two stages; a pure function of that state.
+
+    Attributes:
+        renews_head: nothing of the classifier before it is used any more.
+    """
+
+    renews_head = False
 
     def __call__(self, state: RunState) -> None:
         """Change network, data or teachers."""
@@ -41,6 +47,8 @@ class Handover:
 class ResetHead(Handover):
     """Draw the classifier's weights anew, as cRT does before its second stage."""
 
+    renews_head = True
+
     def __call__(self, state: RunState) -> None:
         fresh = state.fresh_network(salt=1).state_dict()
         own = state.network.state_dict()
@@ -50,6 +58,8 @@ class ResetHead(Handover):
 
 class FreshModel(Handover):
     """Start again from newly drawn weights."""
+
+    renews_head = True
 
     def __call__(self, state: RunState) -> None:
         state.network = state.fresh_network(salt=2)

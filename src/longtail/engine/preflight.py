@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from longtail.engine.build import check_scale, composed_prior
+from longtail.engine.cache import check_cacheable
 from longtail.engine.optim import BN_MODES, OPTIMIZERS, select_trainable
 from longtail.engine.stage import Stage
 from longtail.engine.state import RunState
@@ -16,7 +17,7 @@ from longtail.posthoc.prior import read_target_prior
 from longtail.registry import PartSpec, instantiate
 from longtail.types import Progress
 
-__all__ = ["preflight"]
+__all__ = ["preflight", "stage_prior_of"]
 
 KINDS = {
     "sampler": "samplers",
@@ -38,7 +39,7 @@ def preflight(state: RunState, target_prior: Any) -> None:
         ConfigError: an unknown part or option, a value that does not fit, a prior that is
             corrected twice, or a target prior that this recipe cannot be moved to.
     """
-    prior: Tensor | None = None
+    prior = state.prior
     for number, stage in enumerate(state.stages):
         for field, kind in KINDS.items():
             for spec in _specs(getattr(stage, field)):
@@ -49,11 +50,14 @@ def preflight(state: RunState, target_prior: Any) -> None:
             raise UnknownNameError("optimizer", stage.optimizer.name, OPTIMIZERS)
         if stage.expand is not None:
             continue
+        if stage.cache is not None:
+            named = select_trainable(state.network, stage.trains)
+            check_cacheable(stage, [name for name, _ in named])
         if number == 0:
             select_trainable(state.network, stage.trains)
             check_scale(state, stage, instantiate("losses", stage.loss))
         if stage.trains == "all" or "head" in stage.trains:
-            prior = _prior(state, stage)
+            prior = stage_prior_of(state, stage)
     for spec in state.recipe.finish:
         instantiate("handovers", spec)
     adjusters = [instantiate("adjusters", spec) for spec in state.recipe.adjusters]
@@ -75,8 +79,8 @@ def _specs(value: Any) -> Iterator[PartSpec]:
             yield item
 
 
-def _prior(state: RunState, stage: Stage) -> Tensor | None:
-    """What the stage's softmax would answer to on the data the run starts with."""
+def stage_prior_of(state: RunState, stage: Stage) -> Tensor | None:
+    """``(C,)``: what the stage's softmax would answer to on the data the run starts with."""
     stats = state.stats
     epochs = max(1, int(stage.epochs))
     progress = Progress(epochs=epochs)

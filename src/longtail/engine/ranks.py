@@ -40,13 +40,17 @@ class Ranks:
     def gradients_(self, parameters: Sequence[nn.Parameter], weight: Tensor) -> None:
         """Turn summed gradients into ``sum over ranks / summed weight``; missing counts as zero."""
         weight = weight.detach().to(torch.float32).reshape(1).clone()
-        for p in parameters:  # on one rank too: weight decay and momentum must not depend on ranks
-            if p.grad is None:
-                p.grad = torch.zeros_like(p)
+        self.fill_(parameters)
         grads = [p.grad for p in parameters if p.grad is not None]
         self.sum_([*grads, weight])
         if grads:
             torch._foreach_div_(grads, weight.clamp_min(1e-12)[0])
+
+    def fill_(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Zero for a missing gradient: weight decay and momentum must not depend on ranks."""
+        for p in parameters:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
 
     def gather_rows(self, rows: Tensor) -> Tensor:
         """Rows of all ranks in rank order; ranks may hold different numbers of rows."""

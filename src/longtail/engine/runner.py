@@ -26,10 +26,11 @@ from longtail.engine.handover import hold_out_meta
 from longtail.engine.launch import Launch, launch, threads_for
 from longtail.engine.loop import BuiltStage, Observer
 from longtail.engine.overrides import resolve_recipe
-from longtail.engine.preflight import preflight
+from longtail.engine.preflight import preflight, stage_prior_of
 from longtail.engine.recorder import Recorder
 from longtail.engine.run import Run, load_run
 from longtail.engine.stage import Recipe, Stage
+from longtail.engine.start import Start
 from longtail.engine.state import RunState, backbone_record
 from longtail.engine.thumbnails import worst_examples
 from longtail.engine.train import Trainer
@@ -52,6 +53,7 @@ class RunConfig:
         batch_size: default: the largest power of two from 128 to 16 with 20 steps an epoch.
         lr: default: the recipe's, scaled from its published batch.
         validation: share of the training rows cut for validation, or ``None``.
+        start: a run's folder or a file of weights that stands for the recipe's first stage.
         checkpoint_seconds: least time between two saved states.
     """
 
@@ -77,6 +79,7 @@ class RunConfig:
     validation: float | None = None
     compile: bool = False
     accumulate: int = 1
+    start: str | Path | None = None
     checkpoint_seconds: float = 10.0
     progress: bool = True
 
@@ -139,17 +142,20 @@ def _write(run: Run, data: Any, folder: RunFolder) -> None:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Numbers decided once a run: backbone, batch, epochs of each stage."""
+    """Numbers decided once a run: backbone, batch, epochs of each stage, weights to start from."""
 
     backbone: str
     batch_size: int
     epochs: int
     stages: tuple[Stage, ...]
     rows: int
+    start: Start | None = None
 
     @staticmethod
     def make(config: RunConfig, recipe: Recipe, data: Any) -> _Plan:
-        backbone = config.backbone or data.default_backbone
+        start = None if config.start is None else Start.find(config.start)
+        trained = start.about.get("backbone") if start is not None else None
+        backbone = config.backbone or trained or data.default_backbone
         record = backbone_record(backbone)
         rows = len(data.train.labels)
         if "unlabelled" in recipe.needs and data.unlabelled is not None:
@@ -157,6 +163,10 @@ class _Plan:
         batch = default_batch(rows) if config.batch_size is None else config.batch_size
         own = int(dict(record.details).get("epochs", recipe.epochs))
         epochs = config.epochs if config.epochs is not None else own
+        left = recipe.stages if start is None else start.stages(recipe)
+        if start is not None and config.epochs is None:
+            whole = sum(s.epochs for s in recipe.stages)
+            epochs = max(1, round(own * sum(s.epochs for s in left) / whole))
         _positive(epochs=epochs, batch_size=batch, accumulate=config.accumulate)
         if config.accumulate > batch:
             raise ConfigError(
@@ -165,10 +175,10 @@ class _Plan:
             )
         if config.lr is not None and not 0 < config.lr < float("inf"):
             raise ConfigError(f"lr must be above 0, not {config.lr}", "give a number such as 0.1")
-        shares = allocate(epochs, [s.epochs for s in recipe.stages])
-        pairs = zip(recipe.stages, shares, strict=True)
+        shares = allocate(epochs, [s.epochs for s in left]) if left else []
+        pairs = zip(left, shares, strict=True)
         stages = tuple(dataclasses.replace(s, epochs=e) for s, e in pairs)
-        return _Plan(backbone, batch, sum(shares), stages, rows)
+        return _Plan(backbone, batch, sum(shares), stages, rows, start)
 
     def identity(self, config: RunConfig, recipe: Recipe, data: Any) -> dict[str, Any]:
         """What makes this run this run: two runs with equal identities are one."""
@@ -184,6 +194,7 @@ class _Plan:
             "accumulate": config.accumulate,
             "labelled_share": config.labelled_share,
             "target_prior": str(config.target_prior),
+            **({} if self.start is None else {"from": self.start.identity()}),
         }
 
 
@@ -302,6 +313,8 @@ def _state(config: RunConfig, recipe: Recipe, data: Any, plan: _Plan, place: Lau
         channels_last=data.modality == "image", amp=place.amp,
     )  # fmt: skip
     state.network = state.place(network)
+    if plan.start is not None:
+        state.prior = plan.start.load(state, stage_prior_of(state, recipe.stages[0]))
     if config.compile:
         state.network.compile()
     return state

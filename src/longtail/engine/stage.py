@@ -38,6 +38,9 @@ class Stage:
         clip: largest gradient norm, or ``None``.
         trains: ``"all"``, ``"head"``, or module paths joined by commas.
         bn: BatchNorm of frozen parts: ``train``, ``eval`` or ``update_stats``.
+        cache: features of the frozen network are computed once: 0 for those of the plain rows,
+            ``k`` for those of ``k`` augmented views of each row (drawn among), ``None`` for none
+            (exact: every step runs the network on fresh views).
         ema: decay of an averaged copy that replaces the weights at the end, or ``None``.
         before: handovers, run in order before the stage.
         expand: a part that returns the stages to run in place of this one.
@@ -61,6 +64,7 @@ class Stage:
     clip: float | None = None
     trains: str = "all"
     bn: str = "train"
+    cache: int | None = None
     ema: float | None = None
     before: tuple[PartSpec, ...] = ()
     expand: Spec = None

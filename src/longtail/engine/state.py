@@ -49,6 +49,7 @@ class RunState:
         teachers: name -> stage whose weights it has.
         structure: how the final network is put together, for loading.
         notes: lines for the user.
+        prior: what the raw softmax answers to before any stage is trained, or ``None``.
     """
 
     recipe: Recipe
@@ -71,6 +72,7 @@ class RunState:
     notes: list[str] = field(default_factory=list)
     channels_last: bool = False
     amp: torch.dtype | None = None
+    prior: Tensor | None = None
 
     def fresh_network(self, salt: int = 0) -> Any:
         """A new network of the recipe, its weights drawn from the seed (and ``salt``)."""
@@ -120,7 +122,7 @@ class RunState:
         network = self.network if network is None else network
         training = network.training
         network.eval()
-        for x, positions in data.passes(512, self.ranks):
+        for x, positions in data.passes(self.device, self.ranks):
             x = x.to(self.device)
             if self.channels_last and x.ndim == 4:
                 x = x.contiguous(memory_format=torch.channels_last)

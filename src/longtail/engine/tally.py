@@ -12,6 +12,8 @@ from longtail.types import Terms
 
 __all__ = ["Tally"]
 
+_ROWS = 64
+
 
 @dataclass
 class Tally:
@@ -24,6 +26,7 @@ class Tally:
     done: int = 0
     lr: float = 0.0
     started: float = field(default_factory=time.perf_counter)
+    rows: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     @torch.no_grad()
     def add(self, step: int, terms: Terms) -> None:
@@ -33,13 +36,23 @@ class Tally:
         for name, value in terms.parts.items():
             self.parts[name] = self.parts.get(name, 0) + value.detach()
         if terms.logits is not None and terms.target is not None:
-            target = terms.target
-            hit = (terms.logits.argmax(-1) == target).to(self.correct.dtype)
+            self.rows.append((terms.logits.argmax(-1), terms.target))
+            if len(self.rows) >= _ROWS:
+                self.settle()
+
+    def settle(self) -> None:
+        """Count the rows noted since the last time."""
+        if self.rows:
+            said, target = (torch.cat(column) for column in zip(*self.rows, strict=True))
+            hit = (said == target).to(self.correct.dtype)
             self.correct.index_add_(0, target, hit)
             self.seen.index_add_(0, target, torch.ones_like(hit))
+            self.rows.clear()
 
     def broken(self, step: int) -> Tensor:
         """True once a loss up to ``step`` was not finite."""
+        if self.losses.device.type == "cpu":
+            return torch.isfinite(self.losses[step]).logical_not()
         return ~torch.isfinite(self.losses[step + 1 - self.done : step + 1]).all()
 
     def mean_loss(self) -> float:
@@ -48,6 +61,7 @@ class Tally:
 
     def balanced_accuracy(self) -> float | None:
         """Mean recall over the classes drawn, on the rows as trained."""
+        self.settle()
         if not bool((self.seen > 0).any()):
             return None
         return float((self.correct / self.seen)[self.seen > 0].mean())

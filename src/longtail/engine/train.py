@@ -49,6 +49,7 @@ class JoinRanks(Observer):
         self.ranks.average_buffers_(stage.ctx.model)
         if stage.average is not None:
             self.ranks.average_buffers_(stage.average)
+        tally.settle()
         means = [tally.losses, *tally.parts.values()]
         self.ranks.sum_([tally.correct, tally.seen, *means])
         for value in means:
@@ -114,6 +115,7 @@ def stage_state(stage: BuiltStage, tally: Tally | None) -> dict[str, Tensor]:
         kept = {k: torch.as_tensor(v) for k, v in stage.scaler.state_dict().items()}
         parts["scaler"] = kept
     if tally is not None:
+        tally.settle()
         parts["tally"] = {"losses": tally.losses, "correct": tally.correct, "seen": tally.seen}
         parts["tally:parts"] = {k: torch.as_tensor(v) for k, v in tally.parts.items()}
         parts["tally"]["done"] = torch.tensor(tally.done)
@@ -158,7 +160,7 @@ class Trainer:
         self.saver = Saver(state, folder, seconds)
         self.prepare = prepare
         self.steps = self.samples = 0
-        self.prior: Tensor | None = None
+        self.prior = state.prior
 
     def run(self) -> None:
         """Train what is left to train."""

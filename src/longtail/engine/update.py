@@ -52,12 +52,19 @@ class Plain(Update):
     """Backward, average over ranks, clip, step: ``w <- w - lr * optimiser(gradient)``."""
 
     def __call__(self, ctx: Context, closure: Closure, batch: Batch) -> Terms:
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
         terms = self.backward(ctx, closure, batch)
         return self.finish(ctx, terms)
 
     def backward(self, ctx: Context, closure: Closure, batch: Batch) -> Terms:
         """Leave the joint gradient in ``.grad``; return the joint terms."""
+        if self.accumulate == 1 and self.ranks.world == 1 and self.scaler is None:
+            with ctx.autocast() if ctx.autocast else contextlib.nullcontext():
+                terms = closure(ctx, batch)
+            terms.total.backward()
+            self.ranks.fill_(self.parameters)
+            return terms
         done: list[Terms] = []
         for micro in batch.split(self.accumulate):
             with ctx.autocast() if ctx.autocast else contextlib.nullcontext():

@@ -73,6 +73,14 @@ class Network(nn.Module):
         """``(B, D)`` of what :meth:`hidden` gave."""
         return cast(Tensor, hidden)
 
+    def to_rows(self, hidden: Any) -> Tensor:
+        """What :meth:`hidden` gave as ``(B, ...)``, to be kept row by row."""
+        return cast(Tensor, hidden)
+
+    def from_rows(self, rows: Tensor) -> Any:
+        """The inverse of :meth:`to_rows`."""
+        return rows
+
     def forward(self, x: Tensor, *, features_only: bool = False) -> Outputs:
         """Outputs of a batch; with ``features_only`` the logits are empty ``(B, 0)``."""
         hidden = self.hidden(self.normalise(x))
@@ -186,6 +194,12 @@ class ExpertNetwork(Network):
 
     def mean_features(self, hidden: Tensor) -> Tensor:
         return hidden.mean(0)
+
+    def to_rows(self, hidden: Tensor) -> Tensor:
+        return hidden.movedim(0, 1)
+
+    def from_rows(self, rows: Tensor) -> Tensor:
+        return rows.movedim(1, 0)
 
     def read_out(self, hidden: Tensor) -> Outputs:
         each = torch.stack([head(f) for head, f in zip(self._heads(), hidden, strict=True)])

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from longtail.errors import CheckpointError
 from longtail.models.backbones import Backbone, GlobalPool
 
-__all__ = ["ResNet18", "ResNet32", "ResNet50", "ResNet152", "load_torchvision_state"]
+__all__ = ["ResNet18", "ResNet32", "ResNet50", "ResNet152"]
 
 
 def _conv(inside: int, outside: int, size: int, stride: int = 1) -> nn.Conv2d:
@@ -151,7 +150,7 @@ class _ImageNetResNet(Backbone):
 
     Images of at most 64 pixels get a 3 x 3 stem without max-pooling, larger ones the 7 x 7 stem
     with stride 2 and max-pooling. Within a piece keys are torchvision's; see
-    :func:`load_torchvision_state`.
+    :func:`longtail.models.weights.load_backbone`.
 
     Args:
         input_shape: ``(c, h, w)``.
@@ -198,36 +197,3 @@ class ResNet152(_ImageNetResNet):
     __doc__ = f"ResNet-152, ``D = 2048``. {_ImageNetResNet.__doc__}"
     block = Bottleneck
     depths = (3, 8, 36, 3)
-
-
-def load_torchvision_state(backbone: Backbone, state: Mapping[str, Tensor]) -> None:
-    """Copy a torchvision state dict (``conv1.weight``, ``layer1.0.conv1.weight``, ...).
-
-    The classifier (``fc.*``) is left out; all else must match in name and shape.
-
-    Args:
-        backbone: a :class:`ResNet18`, :class:`ResNet50` or :class:`ResNet152`.
-        state: name -> tensor.
-    """
-    theirs = {k: v for k, v in state.items() if not k.startswith("fc.")}
-    mine = backbone.state_dict()
-    names = {k: _torchvision_name(k) for k in mine}
-    missing = sorted(set(names.values()) - set(theirs))
-    extra = sorted(set(theirs) - set(names.values()))
-    if missing or extra:
-        raise CheckpointError(
-            f"the state does not fit {type(backbone).__name__}: {len(missing)} keys missing "
-            f"{missing[:3]}, {len(extra)} unknown {extra[:3]}",
-            "load the state of the torchvision model of the same name",
-        )
-    for key, name in names.items():
-        if mine[key].shape != theirs[name].shape:
-            raise CheckpointError(
-                f"{name} has the shape {tuple(theirs[name].shape)}, not {tuple(mine[key].shape)}",
-                "the 7x7 stem needs images of more than 64 pixels and 3 channels",
-            )
-    backbone.load_state_dict({key: theirs[name] for key, name in names.items()})
-
-
-def _torchvision_name(key: str) -> str:
-    return key.removeprefix("pieces.").removeprefix("stem.").replace("_body.", ".", 1)

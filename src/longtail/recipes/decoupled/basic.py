@@ -11,7 +11,13 @@ __all__ = ["crt"]
 @recipe(
     family="decoupled", tier="seed", reference="Kang et al., ICLR 2020", aliases=("decouple_crt",)
 )
-def crt(epochs: float = 90, retrain: float = 10, per_class: int = 4, bn: str = "eval") -> Recipe:
+def crt(
+    epochs: float = 90,
+    retrain: float = 10,
+    per_class: int = 4,
+    bn: str = "eval",
+    cache: int | None = 0,
+) -> Recipe:
     """Classifier re-training: learn features plainly, then a fresh head on balanced classes.
 
     Stage 2 freezes the network, draws the head anew and samples classes in turn (``per_class``
@@ -23,6 +29,7 @@ def crt(epochs: float = 90, retrain: float = 10, per_class: int = 4, bn: str = "
         sampler=part("class_aware", k=per_class),
         trains="head",
         bn=bn,
+        cache=cache if bn == "eval" else None,
         before=(part("reset_head"),),
     )
     return Recipe(stages=(Stage(epochs, name="represent"), second))
