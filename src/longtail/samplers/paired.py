@@ -9,7 +9,8 @@ from longtail.errors import ConfigError, UnknownNameError
 from longtail.functional.curriculum import SCHEDULES, curriculum_exponent
 from longtail.functional.random import mix, shuffled, uniforms
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
-from longtail.samplers.independent import ClassDraw, alias_table, power_marginal
+from longtail.samplers.independent import ClassDraw, power_marginal
+from longtail.samplers.kernel import alias_table
 
 __all__ = ["Bilateral", "Curriculum"]
 
