@@ -85,8 +85,15 @@ class Deferred(Sampler):
         late = epoch >= math.floor(self.after * self.epochs + 1e-9)
         return self.inner if late else self._first
 
-    def positions(self, epoch: int) -> Ints:
-        return self._at(epoch).positions(epoch)
+    def rows(self, epoch: int, span: range) -> Ints:
+        return self._at(epoch).rows(epoch, span)
+
+    def at(self, epoch: int) -> float:
+        last = 0 if self.epochs is None else max(0, self.epochs - 1)
+        return min(1.0, epoch / last) if last else 1.0
+
+    def slack(self, epoch: int, draws: int) -> Floats:
+        return self._at(epoch).slack(epoch, draws)
 
     def marginal(self, fraction: float) -> Floats:
         last = 0 if self.epochs is None else max(0, self.epochs - 1)
