@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.timing import ratios, save
 from longtail.registry import create, part, records
+from timing import ratios, save
 
 SIZES = ((1024, 1000), (128, 8142))
 RANGES = ("cosine", "normal")
@@ -110,7 +110,9 @@ def candidates(classes: int, only: list[str]) -> dict[str, tuple[Any, str]]:
     return out
 
 
-def measure(rows: int, classes: int, kind: str, only: list[str], rounds: int) -> list[dict[str, Any]]:
+def measure(
+    rows: int, classes: int, kind: str, only: list[str], rounds: int
+) -> list[dict[str, Any]]:
     """All losses at one size and one range of logits."""
     g = torch.Generator().manual_seed(0)
     unit = 2 * torch.rand(rows, classes, generator=g) - 1

@@ -75,7 +75,9 @@ def test_the_factors_of_seesaw_get_no_gradient():
     log_n = counts.double().log()
     label = y[:, None]
     s = 0.8 * (log_n - log_n[label]).clamp_max(0)
-    s = s + 2 * (held - held.gather(1, label).clamp_min(torch.tensor(0.01).double().log())).clamp_min(0)
+    s = s + 2 * (
+        held - held.gather(1, label).clamp_min(torch.tensor(0.01).double().log())
+    ).clamp_min(0)
     s = s.scatter(1, label, 0.0)
     (expected,) = torch.autograd.grad(F.cross_entropy(z + s, y, reduction="sum"), z)
     torch.testing.assert_close(grad, expected)

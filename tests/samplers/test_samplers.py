@@ -331,7 +331,7 @@ def test_an_unbound_sampler_says_what_it_needs():
     assert "q=0.0" in repr(ClassBalanced())
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "progressive"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("progressive", "deferred")])
 def test_a_million_rows_of_eight_thousand_classes(name):
     c = 8142
     counts = np.maximum(2, 1000 * np.exp(-6 * np.arange(c) / c)).astype(int)
