@@ -19,11 +19,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from benchmarks.timing import ratios, save
 from torch import Tensor
 from torch.nn import functional as F
 
 from longtail.registry import create, part, records
+from timing import ratios, save
 
 SIZES = ((1024, 1000), (128, 8142))
 RANGES = ("cosine", "normal")

@@ -7,6 +7,7 @@ from typing import Self
 
 from longtail.errors import ConfigError
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
+from longtail.samplers.independent import ClassBalanced
 from longtail.samplers.passes import Instance
 
 __all__ = ["Deferred"]
@@ -18,7 +19,7 @@ class Deferred(Sampler):
     The switch falls on epoch ``int(after * epochs)`` (0-based), whatever the number of epochs.
 
     Args:
-        inner: the sampler that takes over.
+        inner: the sampler that takes over; absent, class-balanced sampling (as published).
         after: fraction of the stage in ``[0, 1]``.
         epochs: epochs of the stage; absent, set the attribute before drawing.
         labels: ``(N,)`` class ids.
@@ -33,7 +34,7 @@ class Deferred(Sampler):
 
     def __init__(
         self,
-        inner: Sampler,
+        inner: Sampler | None = None,
         after: float = 0.8,
         *,
         epochs: int | None = None,
@@ -44,7 +45,7 @@ class Deferred(Sampler):
         rank: int = 0,
         pad: bool = False,
     ) -> None:
-        if not isinstance(inner, Sampler):
+        if inner is not None and not isinstance(inner, Sampler):
             raise ConfigError(
                 f"deferred needs a sampler to defer, not {inner!r}",
                 "for example Deferred(ClassBalanced(), after=0.8)",
@@ -55,7 +56,7 @@ class Deferred(Sampler):
             )
         self.inner = inner
         self.after = after
-        self._first = Instance()
+        self._first, self._late = Instance(), ClassBalanced() if inner is None else inner
         super().__init__(
             labels=labels,
             num_classes=num_classes,
@@ -70,7 +71,7 @@ class Deferred(Sampler):
         self, labels: Labels, num_classes: int | None = None, seed: int | None = None
     ) -> Self:
         super().bind_labels(labels, num_classes, seed)
-        for each in (self._first, self.inner):
+        for each in (self._first, self._late):
             each.bind_labels(labels, self.num_classes, self.seed)
         return self
 
@@ -81,9 +82,9 @@ class Deferred(Sampler):
                 "deferred sampling does not know how many epochs the stage has",
                 "give epochs=T, or set sampler.epochs = T",
             )
-        self.inner.epochs = self.epochs
+        self._late.epochs = self.epochs
         late = epoch >= math.floor(self.after * self.epochs + 1e-9)
-        return self.inner if late else self._first
+        return self._late if late else self._first
 
     def rows(self, epoch: int, span: range) -> Ints:
         return self._at(epoch).rows(epoch, span)

@@ -205,8 +205,8 @@ def ldam_drw(
     reference="Shu et al., NeurIPS 2019",
     aliases=("mwnet",),
     details={
-        "what": "A small network maps the loss of a sample to its weight, and learns to do so "
-        "from a small balanced set: weights are good when a step with them lowers the loss there.",
+        "what": "A small network maps the loss of a sample to its weight. It learns from a small "
+        "balanced set: weights are good when a step with them lowers the loss there.",
         "formula": "w' = w - lr grad (1/B) sum_i V(l_i) l_i; V <- Adam(grad_V CE_meta(w')); then "
         "a plain step with V fixed",
         "use": "noisy labels and imbalance together; some samples of every class to spare",

@@ -48,7 +48,7 @@ def vs(
     tier="extended",
     reference="Wang et al., NeurIPS 2023",
     details={
-        "what": "Vector scaling at first; late in training class weights switch on (aligned "
+        "what": "Vector scaling at first. Late in training class weights switch on (aligned "
         "deferred re-weighting) and the temperatures are dropped, so that only the log prior is "
         "added (truncated logit adjustment).",
         "formula": "before defer_until: CE(z / Delta + tau log prior, y); then "
