@@ -23,6 +23,9 @@ from longtail.types import ClassStats
 __all__ = ["GaussianClouded"]
 
 
+FORMS = ("cosine", "angular")
+
+
 class GaussianClouded(Loss):
     """Cross-entropy of ``s (c_j - noise |e| a_j - margin 1[j = y])``, times ``(1 - p_y)^gamma``.
 
@@ -69,8 +72,8 @@ class GaussianClouded(Loss):
         self.margin = check_number("margin", margin, low=0)
         self.scale = check_number("scale", scale, low=0, above=True)
         self.gamma = check_number("gamma", gamma, low=0)
-        if form not in ("cosine", "angular"):
-            raise UnknownNameError("form of the clouded loss", form, ("cosine", "angular"))
+        if form not in FORMS:
+            raise UnknownNameError("form of the clouded loss", form, FORMS)
         self.form = form
         super().__init__(
             weight=weight,
