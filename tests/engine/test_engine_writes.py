@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
@@ -314,3 +315,22 @@ def test_logs_and_json_that_cannot_be_written(tmp_path: Path) -> None:
     said = limited(20, lambda: folder.save("metrics.json", long))
     assert "metrics.json could not be written" in said
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"a": 1}
+
+
+def test_predictions_are_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fills up while they are written is one clear error, and leaves no half file."""
+    from longtail.engine.run import Predictions
+
+    column = np.zeros(2)
+    said = Predictions(["a", "b"], column, column, column, column)
+    said.save(tmp_path / "predictions.npz")
+    before = (tmp_path / "predictions.npz").read_bytes()
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CheckpointError, match="could not be written"):
+        said.save(tmp_path / "predictions.npz")
+    assert [p.name for p in tmp_path.iterdir()] == ["predictions.npz"]
+    assert (tmp_path / "predictions.npz").read_bytes() == before

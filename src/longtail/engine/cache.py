@@ -99,7 +99,7 @@ def _rows(
     network.eval()
     out = []
     with ctx.autocast() if ctx.autocast else contextlib.nullcontext():
-        for x, positions in data.passes(512, state.ranks):
+        for x, positions in data.passes(state.device, state.ranks):
             x = x.to(state.device)
             if view is not None and numbers is not None:
                 x = view(x, numbers[positions].to(state.device))

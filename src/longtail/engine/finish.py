@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from longtail.engine.run import Run
+from longtail.engine.run import Run, chunks
 from longtail.engine.state import RunState
 from longtail.engine.train import Trainer
 from longtail.posthoc.base import FitData
@@ -43,7 +41,7 @@ def _fit_data(run: Run, data: Any, state: RunState) -> FitData:
     head = state.network.head
     outputs, target = None, None
     if data.validation is not None and len(data.validation.labels):
-        parts = [run.outputs(x) for x in _inputs(data.validation)]
+        parts = [run.outputs(x) for x, _ in chunks(data.validation, state.device)]
         outputs = Outputs(
             torch.cat([o.logits for o in parts]).cpu(), torch.cat([o.features for o in parts]).cpu()
         )
@@ -58,12 +56,6 @@ def _fit_data(run: Run, data: Any, state: RunState) -> FitData:
         head_bias=None if bias is None else bias.detach().cpu(),
         prior=run.effective,
     )
-
-
-def _inputs(split: Any) -> Iterator[Tensor]:
-    rows = torch.arange(len(split.labels))
-    starts = range(0, len(rows), 512)
-    yield from split.store.batches([rows[s : s + 512] for s in starts], 0)
 
 
 def measure(

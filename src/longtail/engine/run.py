@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,8 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longtail.engine.checkpoint import fitting, join_state, load_tensors, save_tensors, split_state
-from longtail.engine.feed import to_float
+from longtail.engine.checkpoint import (
+    fitting,
+    join_state,
+    load_tensors,
+    save_tensors,
+    split_state,
+    write_atomic,
+)
+from longtail.engine.feed import pass_rows, to_float
 from longtail.engine.folder import RunFolder
 from longtail.engine.stage import Recipe
 from longtail.errors import ConfigError
@@ -24,7 +32,7 @@ from longtail.posthoc.prior import read_target_prior, shift_offset
 from longtail.registry import instantiate
 from longtail.types import ClassStats, Outputs
 
-__all__ = ["Predictions", "Run", "load_run"]
+__all__ = ["Predictions", "Run", "chunks", "load_run"]
 
 
 @dataclass
@@ -38,10 +46,11 @@ class Predictions:
     target_probability: np.ndarray[Any, Any]
 
     def save(self, path: Path) -> None:
-        """Write ``predictions.npz``."""
-        np.savez_compressed(
-            path, allow_pickle=False, **{**vars(self), "ids": np.array(self.ids, str)}
-        )
+        """Write ``predictions.npz``, whole or not at all."""
+        held = io.BytesIO()
+        columns = {**vars(self), "ids": np.array(self.ids, str)}
+        np.savez_compressed(held, allow_pickle=False, **columns)
+        write_atomic(path, held.getvalue())
 
 
 @dataclass
@@ -120,13 +129,14 @@ class Run:
         )
         return shift_offset(self.effective, target).float()
 
-    def predict_logits(self, x: Tensor, batch: int = 512) -> Tensor:
+    def predict_logits(self, x: Tensor) -> Tensor:
         """``(N, C)`` logits of stored rows, on the CPU."""
-        return torch.cat([self.logits_of(self.outputs(c)).cpu() for c in x.split(batch)])
+        size = pass_rows(x.shape[1:], self.device)
+        return torch.cat([self.logits_of(self.outputs(c)).cpu() for c in x.split(size)])
 
-    def predict_proba(self, x: Tensor, batch: int = 512) -> Tensor:
+    def predict_proba(self, x: Tensor) -> Tensor:
         """``(N, C)`` probabilities; their argmax is the prediction."""
-        return self.predict_logits(x, batch).softmax(-1)
+        return self.predict_logits(x).softmax(-1)
 
     def evaluate(self, split: Any, *, seed: int = 0) -> tuple[dict[str, Any], Predictions]:
         """Metrics with intervals, and the predictions they were counted from.
@@ -137,7 +147,7 @@ class Run:
         stats = self.stats
         counter = Accumulator(stats.num_classes, device=self.device)
         rows: list[tuple[Tensor, ...]] = []
-        for x, target in _chunks(split):
+        for x, target in chunks(split, self.device):
             logits = self.logits_of(self.outputs(x))
             target = target.to(logits.device)
             counter.update(logits, target)
@@ -177,7 +187,7 @@ class Run:
         from longtail.functional.random import uniforms
 
         out, start = [], 0
-        for x, _ in _chunks(split):
+        for x, _ in chunks(split, self.device):
             x = to_float(x.to(self.device))
             if augment is not None:
                 numbers = uniforms(seed, "adapt", view, start, n=len(x) * augment.draws)
@@ -219,8 +229,9 @@ class Run:
         folder.save("run.json", self.info)
 
 
-def _chunks(split: Any, size: int = 512) -> Iterator[tuple[Tensor, Tensor]]:
-    index = torch.arange(len(split.labels)).split(size)
+def chunks(split: Any, device: torch.device | str) -> Iterator[tuple[Tensor, Tensor]]:
+    """``(inputs, labels)`` of a split in order, in batches that suit the device."""
+    index = torch.arange(len(split.labels)).split(pass_rows(split.store.shape, device))
     for x, rows in zip(split.store.batches(list(index), 0), index, strict=True):
         yield x, split.labels[rows.to(split.labels.device)]
 

@@ -122,7 +122,7 @@ class RunState:
         network = self.network if network is None else network
         training = network.training
         network.eval()
-        for x, positions in data.passes(512, self.ranks):
+        for x, positions in data.passes(self.device, self.ranks):
             x = x.to(self.device)
             if self.channels_last and x.ndim == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
