@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -145,7 +147,7 @@ def test_repeat_factor_passes() -> None:
     epochs = -(-ends[-1] // sampler.size)
     rows = torch.cat([sampler.draw(e) for e in range(epochs)]).numpy()
     times = np.array(
-        [np.bincount(rows[a:b], minlength=len(y)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        [np.bincount(rows[a:b], minlength=len(y)) for a, b in itertools.pairwise(ends)]
     )
     assert (times >= np.floor(factor[y])).all()
     assert (times <= np.ceil(factor[y])).all()

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.engine.test_engine_ranks import torchrun
+from tests.samplers.ranked_draws import ROWS, drawn, labels
 
 from longtail import create
 from longtail.errors import LongtailError
 from longtail.registry import records
 from longtail.samplers import Sampler
-from tests.engine.test_engine_ranks import torchrun
-from tests.samplers.ranked_draws import ROWS, drawn, labels
 
 pytestmark = pytest.mark.usefixtures("untouched_randomness")
 
