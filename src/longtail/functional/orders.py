@@ -20,8 +20,10 @@ __all__ = [
     "ordered",
     "permuted",
     "primes_from",
+    "rotation",
     "scattered",
     "turned",
+    "wrapped",
 ]
 
 Ints = NDArray[np.int64]
@@ -135,26 +137,43 @@ def ordered(turn: Ints, place: Ints, length: int, *key: Key) -> Ints:
     return np.concatenate(parts)
 
 
-def turned(slot: Ints, size: Ints, prime: Ints, key: Words) -> Ints:
-    """A one-to-one map of ``0 .. size - 1``: affine modulo a prime, elementwise.
+def turned(slot: Ints, size: Ints, prime: Ints, key: Words, rounds: int = 2) -> Ints:
+    """A one-to-one map of ``0 .. size - 1`` for each key, elementwise.
 
-    ``(a slot + b) mod p``, repeated while it lands beyond ``size``; ``a`` and ``b`` come from the
-    key. The maps of all ``a`` and ``b`` take any two slots to any two places equally often; a
-    list that was shuffled beforehand and is read through one of them is in uniform order.
+    A round is ``(a slot + b) mod p``, repeated while it lands beyond ``size``, and then a rotation
+    ``(. + r) mod size``; ``a``, ``b`` and ``r`` come from the key. Over keys every slot goes to every
+    place equally often; how far apart two slots land is even to some 10 % after one round, to
+    1 % after two. A list that was shuffled beforehand and is read through one such map is in
+    uniform order.
 
     Args:
         slot: ``(M,)`` positions below their size.
         size: ``(M,)`` sizes.
         prime: ``(M,)`` :func:`primes_from` of the sizes, below ``2**31``.
         key: ``(M,)`` words.
+        rounds: how many.
     """
-    a, b = affine(prime, key)
-    out = (a * slot + b) % prime
-    beyond = np.flatnonzero(out >= size)
-    while len(beyond):
-        out[beyond] = (a[beyond] * out[beyond] + b[beyond]) % prime[beyond]
-        beyond = beyond[out[beyond] >= size[beyond]]
-    return np.asarray(out, dtype=np.int64)
+    for number in range(rounds):
+        key = finalise(key + GOLDEN) if number else key
+        a, b = affine(prime, key)
+        out = (a * slot + b) % prime
+        beyond = np.flatnonzero(out >= size)
+        while len(beyond):
+            out[beyond] = (a[beyond] * out[beyond] + b[beyond]) % prime[beyond]
+            beyond = beyond[out[beyond] >= size[beyond]]
+        slot = wrapped(out + rotation(size, key), size)
+    return slot
+
+
+def wrapped(place: Ints, size: Ints) -> Ints:
+    """``place mod size`` of places below ``2 size``."""
+    return np.minimum(place.view(np.uint64), (place - size).view(np.uint64)).view(np.int64)
+
+
+def rotation(size: Ints, key: Words) -> Ints:
+    """``r`` in ``0 .. size - 1`` of a word each, another than those of :func:`affine`."""
+    with np.errstate(over="ignore"):
+        return ((((key * GOLDEN) >> _HALF) * size.view(np.uint64)) >> _HALF).view(np.int64)
 
 
 def affine(prime: Ints, key: Words) -> tuple[Ints, Ints]:

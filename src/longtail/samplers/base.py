@@ -327,8 +327,8 @@ def _by_class(y: NDArray[Any], starts: Ints, read: Ints | None) -> Order:
 
     Counting sort in parts: 4 bytes a row and little more. 16-bit labels sort by radix.
     """
-    width = np.int32 if len(y) < 1 << 31 else np.int64
-    out: Order = np.empty(len(y), dtype=width)
+    narrow = len(y) < 1 << 31
+    out: Order = np.empty(len(y), np.int32) if narrow else np.empty(len(y), np.int64)
     free = starts.copy()
     for a in range(0, len(y), _BUILD):
         rows = np.arange(a, min(a + _BUILD, len(y))) if read is None else read[a : a + _BUILD]

@@ -16,6 +16,7 @@ Order = NDArray[np.int32] | Ints
 
 _CHUNK = 1 << 14  # buffers of this many draws stay in cache
 _ONE = np.uint64(0x3FF0000000000000)  # the bits of 1.0
+_STEPS = ((np.uint64(30), FIRST), (np.uint64(27), SECOND))
 
 
 def alias_table(probability: Floats) -> tuple[Floats, Ints]:
@@ -57,20 +58,24 @@ class RowTable:
     def __init__(self, probability: Floats, counts: Ints, starts: Ints) -> None:
         live = np.flatnonzero(probability > 0)
         share = probability[live]
-        self.columns = k = len(live)
-        self.limit: Floats | None = None
-        accept, other = np.ones(k), np.arange(k)
-        if share.min() < share.max():
-            accept, other = alias_table(share)
-        column = np.arange(k, 2 * k, dtype=np.float64)  # numbers run from k to 2 k
         n, first = counts[live].astype(np.float64), starts[live].astype(np.float64)
-        own = _lines(column, accept, n, first, k)
-        if bool((accept < 1).any()):
+        self.columns = k = len(live)
+        self.bits, self.limit = 0, np.zeros(0)
+        accept, other = np.ones(k), np.arange(k)
+        if share.min() < share.max():  # columns of a power of two are read off the word's bits
+            self.bits = (k - 1).bit_length()
+            self.columns = k = 1 << self.bits
+            more = np.zeros(k - len(share))
+            accept, other = alias_table(np.concatenate([share, more]))
+            n, first = np.concatenate([n, more + 1]), np.concatenate([first, more])
+        column = np.arange(k, 2 * k, dtype=np.float64)  # numbers run from k to 2 k
+        line = _lines(column, accept, n, first, k)
+        if self.bits:
             rest = _lines(column + accept, 1 - accept, n[other], first[other], k)
-            self.limit = np.concatenate([np.zeros(k), column + accept])
-            own = np.stack([own, rest], axis=1).reshape(-1)
-        unused = np.zeros(len(own), dtype=np.complex128)
-        self.line = np.concatenate([unused, own])
+            self.limit = column + accept
+            self.line = np.stack([line, rest], axis=1).reshape(-1)
+        else:
+            self.line = np.concatenate([np.zeros(k), line])
 
     def rows(self, order: Order, key: int, span: range) -> Ints:
         """Rows of the draws number ``span`` of the stream that ``key`` starts.
@@ -85,8 +90,8 @@ class RowTable:
         """
         out = np.empty(len(span), dtype=np.int64)
         m = min(_CHUNK, len(span))
-        with np.errstate(over="ignore"):
-            counter = np.arange(m, dtype=np.uint64) * (GOLDEN * np.uint64(span.step))
+        stride = (int(GOLDEN) * span.step) & 0xFFFFFFFFFFFFFFFF
+        counter = np.arange(m, dtype=np.uint64) * np.uint64(stride)
         buffers = _Buffers(m, order.dtype)
         for a in range(0, len(span), _CHUNK):
             part = out[a : a + _CHUNK]
@@ -101,27 +106,31 @@ class RowTable:
         self, order: Order, counter: Words, start: np.uint64, b: _Buffers, out: Ints
     ) -> None:
         word, over, number = b.word, b.over, b.number
-        with np.errstate(over="ignore"):
-            np.add(counter, start, out=word)
-            for shift, factor in ((np.uint64(30), FIRST), (np.uint64(27), SECOND)):
-                np.right_shift(word, shift, out=over)
-                np.bitwise_xor(word, over, out=word)
-                np.multiply(word, factor, out=word)
+        np.add(counter, start, out=word)
+        for shift, factor in _STEPS:
+            np.right_shift(word, shift, out=over)
+            np.bitwise_xor(word, over, out=word)
+            np.multiply(word, factor, out=word)
         # SplitMix64 ends with a shift by 31 that leaves the bits which decide here as they are
-        np.right_shift(word, np.uint64(12), out=word)
-        np.bitwise_or(word, _ONE, out=word)
-        np.multiply(word.view(np.float64), float(self.columns), out=number)
         index = over.view(np.int64)
-        np.copyto(index, number, casting="unsafe")
-        if self.limit is not None:
-            np.take(self.limit, index, out=word.view(np.float64), mode="clip")
-            np.greater_equal(number, word.view(np.float64), out=b.second)
+        if self.bits:
+            np.right_shift(word, np.uint64(64 - self.bits), out=over)
+            np.right_shift(word, np.uint64(12), out=word)
+            np.bitwise_or(word, _ONE + np.uint64(self.bits << 52), out=word)  # columns times 1.x
+            number, limit = word.view(np.float64), number
+            np.take(self.limit, index, out=limit, mode="clip")
+            np.greater_equal(number, limit, out=b.second)
             np.add(index, index, out=index)
             np.add(index, b.second, out=index)
+        else:
+            np.right_shift(word, np.uint64(12), out=word)
+            np.bitwise_or(word, _ONE, out=word)
+            np.multiply(word.view(np.float64), float(self.columns), out=number)
+            np.copyto(index, number, casting="unsafe")
         np.take(self.line, index, out=b.line, mode="clip")
         np.multiply(number, b.line.real, out=number)
         np.add(number, b.line.imag, out=number)
-        place = word.view(np.int64)
+        place = index
         np.copyto(place, number, casting="unsafe")
         if order.dtype == np.int64:
             np.take(order, place, out=out, mode="clip")

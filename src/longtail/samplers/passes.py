@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from longtail.errors import ConfigError
-from longtail.functional.orders import affine, hashed, ordered, permuted, primes_from, turned
+from longtail.functional.orders import (
+    affine,
+    hashed,
+    ordered,
+    permuted,
+    primes_from,
+    rotation,
+    turned,
+    wrapped,
+)
 from longtail.functional.random import Words, words
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
 
@@ -40,6 +49,8 @@ class Walk(Sampler):
 
     in_parts = True
     mixes_rows = True
+    #: of :func:`~longtail.functional.orders.turned`
+    rounds = 2
 
     def walk(self, index: Ints) -> Ints:
         """Rows of the draws number ``index`` (ascending), counted over all epochs."""
@@ -64,7 +75,7 @@ class Walk(Sampler):
     def members(self, label: Ints, turn: Ints, slot: Ints) -> Ints:
         """Which of its class's rows comes at ``slot`` of a turn, elementwise."""
         size, prime = self.counts.take(label), self._primes.take(label)
-        return turned(slot, size, prime, self.turn_keys(label, turn))
+        return turned(slot, size, prime, self.turn_keys(label, turn), self.rounds)
 
 
 class ClassAware(Walk):
@@ -85,6 +96,8 @@ class ClassAware(Walk):
 
     Reference: after Shen et al., *Relay backpropagation*, ECCV 2016.
     """
+
+    rounds = 1  # a turn holds all rows of its class, so only their order is at stake
 
     def __init__(
         self,
@@ -131,17 +144,17 @@ class ClassAware(Walk):
         """``(V, k)`` places in :attr:`order` of the ``k`` rows of each visit."""
         k, size, prime = int(self.k), self.counts.take(label), self._primes.take(label)
         turn, slot = np.divmod(cycle * k, size)
-        a, b = affine(prime, self.turn_keys(label, turn))
+        keys = self.turn_keys(label, turn)
+        a, b = affine(prime, keys)
+        turned_by = rotation(size, keys)
         member = np.empty((len(label), k), dtype=np.int64)
+        lost = slot + k > size  # goes on in the next turn
         value = (a * slot + b) % prime
         for j in range(k):
-            member[:, j] = value
-            value = value + a
-            np.minimum(
-                value.view(np.uint64), (value - prime).view(np.uint64), out=value.view(np.uint64)
-            )
-        lost = (member >= size[:, None]).any(axis=1) | (slot + k > size)
-        if lost.any():  # beyond the class, or into its next turn
+            lost |= value >= size
+            member[:, j] = wrapped(value + turned_by, size)
+            value = wrapped(value + a, prime)
+        if lost.any():
             mine, own = np.flatnonzero(lost), label[lost]
             nth = (cycle[mine] * k)[:, None] + np.arange(k)
             turn, slot = np.divmod(nth, self.counts.take(own)[:, None])

@@ -23,7 +23,7 @@ class Replay(Sampler):
     A pass shows the ``N`` rows in an order of its own to a :class:`Reservoir` that starts
     empty, and makes ``2 N`` draws: the rows, and after each one drawn evenly from the memory as
     it is then. An epoch is the next ``N`` draws, so a pass takes two. Its decisions follow
-    one another, so a pass is worked out as a whole, once: some 10 microseconds a row.
+    one another, so a pass is worked out as a whole, once: some 50 microseconds a row
 
     Args:
         memory: slots ``m``; a fraction below 1 is a share of the rows. At least one a class.

@@ -60,6 +60,7 @@ class Reservoir:
         self.size, self.rho, self.seed = int(size), rho, seed
         self.offers = 0
         self.labels: list[tuple[int, ...]] = []
+        self._classes = 0
         self._seen = np.zeros(0, dtype=np.int64)
         self._held = np.zeros(0, dtype=np.int64)
         self._groups: dict[tuple[int, ...], list[int]] = {}
@@ -75,8 +76,10 @@ class Reservoir:
             raise DataError(f"an item has the labels {own}", "labels are class ids from 0 on")
         self._grow(own[-1] + 1)
         at, self.offers = 3 * self.offers, self.offers + 1
-        self._seen[list(own)] += 1
-        if int((self._seen > 0).sum()) > self.size:
+        for c in own:
+            self._classes += not self._seen[c]
+            self._seen[c] += 1
+        if self._classes > self.size:
             raise DataError(
                 f"the stream has more than {self.size} classes, a memory of {self.size} cannot hold them",
                 "give the reservoir at least one slot a class, better ten",
@@ -84,19 +87,22 @@ class Reservoir:
         if len(self.labels) < self.size:
             self.labels.append(own)
             return self._put(len(self.labels) - 1, own)
-        share = self.shares()
-        if _uniform(self.seed, at) >= self._chance(own, share):
+        if _uniform(self.seed, at) >= self._chance(own):
             return None
-        slot = self._leaving(share, _uniform(self.seed, at + 1), _uniform(self.seed, at + 2))
+        slot = self._leaving(_uniform(self.seed, at + 1), _uniform(self.seed, at + 2))
         gone = self.labels[slot]
         self._groups[gone].remove(slot)
-        self._held[list(gone)] -= 1
+        for c in gone:
+            self._held[c] -= 1
         self.labels[slot] = own
         return self._put(slot, own)
 
     def shares(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """``(C,)`` shares ``p_i`` that the classes are to have; zero for one not seen."""
-        weight = np.where(self._seen > 0, np.maximum(self._seen, 1) ** float(self.rho), 0.0)
+        there = self._seen > 0
+        weight = (
+            there.astype(np.float64) if self.rho == 0 else self._seen ** float(self.rho) * there
+        )
         return np.asarray(weight / weight.sum(), dtype=np.float64)
 
     @property
@@ -144,13 +150,15 @@ class Reservoir:
         self.labels = [tuple(own) for own in state["labels"]]
         self._seen = np.asarray(state["seen"], dtype=np.int64)
         self._held = np.zeros(len(self._seen), dtype=np.int64)
+        self._classes = int((self._seen > 0).sum())
         self._groups = {}
         for slot, own in enumerate(self.labels):
             self._put(slot, own)
 
     def _put(self, slot: int, own: tuple[int, ...]) -> int:
         bisect.insort(self._groups.setdefault(own, []), slot)
-        self._held[list(own)] += 1
+        for c in own:
+            self._held[c] += 1
         return slot
 
     def _grow(self, classes: int) -> None:
@@ -159,14 +167,18 @@ class Reservoir:
             self._seen = np.concatenate([self._seen, more])
             self._held = np.concatenate([self._held, more])
 
-    def _chance(self, own: tuple[int, ...], share: np.ndarray[Any, Any]) -> float:
+    def _chance(self, own: tuple[int, ...]) -> float:
+        if self.rho == 0 and len(own) == 1:
+            return self.size / self._classes / int(self._seen[own[0]])
+        share = self.shares()
         n = self._seen[list(own)].astype(np.float64)
         weight = np.exp(n.min() - n)
         room = np.minimum(1.0, self.size * share[list(own)] / n)
         return float((weight * room).sum() / weight.sum())
 
-    def _leaving(self, share: np.ndarray[Any, Any], u: float, v: float) -> int:
+    def _leaving(self, u: float, v: float) -> int:
         """The slot to give up."""
+        share = self.shares()
         over = self._held - share * self._held.sum()
         weight = np.where(self._held > 0, np.exp(over - over.max()), 0.0)
         cuts = np.cumsum(weight)

@@ -101,7 +101,7 @@ def repeat_factor(epochs: float = 200, threshold: float | None = None) -> Recipe
         "softmax(l_i - p_i sum l), l slots held and p shares wanted",
         "use": "for data that come as a stream, or to see what a method for streams makes of a set; "
         "longtail.samplers.Reservoir is the same memory for a loop of one's own",
-        "cost": "some 10 microseconds a row and pass, in order, as each decision follows from the last "
+        "cost": "some 50 microseconds a row of the stream, in order, as each decision follows from the last "
         "(more with thousands of classes); 24 bytes a row",
         "composes": COMPOSES,
         "avoid": AVOID + "; sets of millions of rows in a loop that must not wait: use class_aware",
