@@ -8,7 +8,8 @@ import torch
 
 from longtail.errors import ConfigError, DataError
 from longtail.posthoc import aggregate, combine
-from longtail.posthoc.aggregation import _guard, _paired, _resampled, _temperature, stability
+from longtail.posthoc.aggregation import _guard, _paired, _resampled, stability
+from longtail.posthoc.temperature import balanced_temperature
 
 V1 = torch.tensor([[[2.0, 0, 0]], [[1, 1, 0]], [[0, 0, 2]]], dtype=torch.float64)
 V2 = torch.tensor([[[1.5, 0.5, 0]], [[1, 1, 0]], [[0, 1.5, 0.5]]], dtype=torch.float64)
@@ -147,7 +148,7 @@ def test_temperature_of_the_uniform_frame():
     z = rng.normal(size=(4000, 3)) * 1.5
     p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
     y = (p.cumsum(1) < rng.random((4000, 1))).sum(1)
-    assert _temperature(torch.tensor(2 * z), torch.tensor(y)) == pytest.approx(2.0, rel=0.1)
+    assert balanced_temperature(torch.tensor(2 * z), torch.tensor(y)) == pytest.approx(2.0, rel=0.1)
 
 
 def test_resampled_copy_has_the_asked_mix():

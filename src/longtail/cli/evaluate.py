@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longtail.cli.options import DataFlags, with_flags
-from longtail.cli.runs import open_run
+from longtail.cli.options import DataFlags, Force, PriorMethod, TargetPrior, with_flags
+from longtail.cli.runs import aim, open_run, own_data
 from longtail.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from longtail.data import Dataset, Split
+    from longtail.data import Split
     from longtail.engine.run import Run
 
 __all__ = ["evaluate"]
@@ -39,11 +39,15 @@ def evaluate(
         float | None,
         typer.Option(help="Least confidence of a decision, for runs that can refuse (taxonomy)."),
     ] = None,
+    target_prior: TargetPrior = None,
+    prior_method: PriorMethod = "em",
+    force: Force = False,
     *,
     flags: DataFlags,
 ) -> None:
     """Measure a trained run on the test part of DATA, or on all of it where it has no parts."""
     from longtail.cli.summary import metrics_table
+    from longtail.engine.run import chunks
 
     model = open_run(run, device)
     if threshold is not None:
@@ -52,30 +56,13 @@ def evaluate(
     if adapt:
         for line in _adapt(model, split, flags):
             print(f"adapt: {line}", file=sys.stderr)
+    rows = (x for x, _ in chunks(split, model.device))
+    found = aim(model, target_prior, rows, flags.data_root, method=prior_method, force=force)
     metrics, _ = model.evaluate(split)
+    metrics["target_prior"] = model.target_prior
+    if found is not None:
+        metrics["target_prior_estimate"] = found.to_data()
     print(json.dumps(metrics, indent=1) if as_json else metrics_table(metrics, model.class_names))
-
-
-def _own(model: Run, flags: DataFlags) -> Dataset:
-    """What the run was trained on."""
-    from longtail.data import load
-
-    source = model.info["source"]
-    if source["data"] is None:
-        raise DataError("the run was trained on arrays, not on a named set", "name DATA")
-    found = load(
-        source["data"],
-        data_root=flags.data_root or source.get("data_root"),
-        imbalance_factor=source["imbalance_factor"],
-        profile=source["profile"],
-        validation=source.get("validation", False),
-        labelled_share=source["labelled_share"],
-    )
-    if list(found.class_names) != model.class_names:
-        raise DataError(f"{found.name} has other classes than the run", "name DATA as it was")
-    if found.fingerprint != model.info["data"]["fingerprint"]:
-        print(f"warning: {source['data']} is not what the run was trained on", file=sys.stderr)
-    return found
 
 
 def _own_test(model: Run, flags: DataFlags) -> Split:
@@ -84,7 +71,7 @@ def _own_test(model: Run, flags: DataFlags) -> Split:
         raise ConfigError(
             "--imbalance-factor and --profile cut DATA, and none is named", "leave them out"
         )
-    own = _own(model, flags)
+    own = own_data(model, flags.data_root)
     if own.test is None:
         raise DataError(f"{own.name} has no test part", "name other DATA")
     return own.test
@@ -99,7 +86,11 @@ def _adapt(model: Run, split: Split, flags: DataFlags) -> list[str]:
             f"--adapt compares two views of a row, and {model.info['modality']} rows have one",
             "leave --adapt out",
         )
-    known = _own(model, flags).validation if model.info["source"].get("validation") else None
+    known = (
+        own_data(model, flags.data_root).validation
+        if model.info["source"].get("validation")
+        else None
+    )
     views = create("augment", "strong")
     return model.adapt(split, views, seed=model.info["seed"], validation=known)
 

@@ -16,7 +16,17 @@ import typer
 if TYPE_CHECKING:
     from longtail.engine.runner import RunConfig
 
-__all__ = ["DATA_FLAGS", "Data", "DataFlags", "RunFlags", "slug", "with_flags"]
+__all__ = [
+    "DATA_FLAGS",
+    "Data",
+    "DataFlags",
+    "Force",
+    "PriorMethod",
+    "RunFlags",
+    "TargetPrior",
+    "slug",
+    "with_flags",
+]
 
 DATA_FLAGS = ("data_root", "imbalance_factor", "profile")
 
@@ -43,6 +53,21 @@ class DataFlags:
     profile: Annotated[str, typer.Option(help="Shape of that cut: exponential or step.")] = (
         "exponential"
     )
+
+
+TargetPrior = Annotated[
+    str | None,
+    typer.Option(
+        help="Class mix to answer to: as_trained, natural, uniform, a CSV of class,weight, or "
+        "estimate (from the rows at hand, labels unseen). Default: the run's own."
+    ),
+]
+PriorMethod = Annotated[
+    str, typer.Option(help="How --target-prior estimate works: em, bbse or bbse_hard.")
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Use an estimated prior that speaks against itself.")
+]
 
 
 @dataclass(frozen=True)

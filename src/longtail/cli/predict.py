@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from longtail.cli.runs import open_run
+from longtail.cli.options import Force, PriorMethod, TargetPrior
+from longtail.cli.runs import aim, open_run
 from longtail.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ def predict(
         typer.Option(help="Least confidence of a decision, for runs that can refuse (taxonomy)."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    target_prior: TargetPrior = None,
+    prior_method: PriorMethod = "em",
+    force: Force = False,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(help="Where the run's own data lie, for --target-prior estimate."),
+    ] = None,
 ) -> None:
     """Predict classes and probabilities for INPUTS, one line each, in their order."""
     if output.suffix.lower() != ".csv":
@@ -59,6 +67,8 @@ def predict(
     if threshold is not None:
         model.refuse_below(threshold)
     rows = read_inputs(inputs, model.info["modality"])
+    readable = _readable(model, rows)
+    found = aim(model, target_prior, readable, data_root, method=prior_method, force=force)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = model.class_names
@@ -71,6 +81,8 @@ def predict(
         writer.writerow(_cells(row, names, own, len(extra)))
     write_atomic(output, text.getvalue().encode())
     about = {**_about(model, run), "rows": len(rows), "errors": failed}
+    if found is not None:
+        about["target_prior_estimate"] = found.to_data()
     beside = output.with_suffix(".meta.json")
     write_atomic(beside, (json.dumps(about, indent=1) + "\n").encode())
     print(f"{len(rows)} rows, {failed} that could not be read: {output}")
@@ -154,30 +166,40 @@ def _images(path: Path) -> Iterator[tuple[str, str]]:
         raise DataError(f"there is no file or folder {path}", "check the path")
 
 
-def _answers(run: Run, rows: Rows) -> Iterator[Answer]:
-    """Predictions in input order, a chunk at a time; a chunk with a bad row goes row by row."""
+def _parts(run: Run, rows: Rows) -> Iterator[tuple[Rows, Tensor | None, str]]:
+    """Encoded rows in input order, a chunk at a time; a chunk with a bad row goes row by row."""
     import numpy as np
 
     from longtail.data import Encoder
     from longtail.models import InputSpec
 
     encode = Encoder(InputSpec.from_data(run.info["inputs"]))
-
-    def answer(part: Rows) -> list[Answer]:
-        found, columns = run.answers(encode(part.inputs))
-        beside = [{k: v[row] for k, v in columns.items()} for row in range(len(found))]
-        return [Answer(i, p, "", b) for i, p, b in zip(part.ids, found, beside, strict=True)]
-
     for chunk in np.array_split(np.arange(len(rows)), -(-len(rows) // CHUNK)):
         try:
-            yield from answer(rows.take(chunk))
+            yield rows.take(chunk), encode(rows.take(chunk).inputs), ""
         except DataError:
             for position in chunk:
                 one = rows.take(position[None])
                 try:
-                    yield from answer(one)
+                    yield one, encode(one.inputs), ""
                 except DataError as error:
-                    yield Answer(one.ids[0], None, " ".join(str(error).split()))
+                    yield one, None, " ".join(str(error).split())
+
+
+def _readable(run: Run, rows: Rows) -> Iterator[Tensor]:
+    """The rows that can be read."""
+    return (x for _, x, _ in _parts(run, rows) if x is not None)
+
+
+def _answers(run: Run, rows: Rows) -> Iterator[Answer]:
+    """Predictions in input order."""
+    for part, x, error in _parts(run, rows):
+        if x is None:
+            yield Answer(part.ids[0], None, error)
+            continue
+        found, columns = run.answers(x)
+        beside = [{k: v[row] for k, v in columns.items()} for row in range(len(found))]
+        yield from (Answer(i, p, "", b) for i, p, b in zip(part.ids, found, beside, strict=True))
 
 
 def _cells(answer: Answer, names: Sequence[str], own: Sequence[str], extra: int) -> list[str]:
@@ -205,6 +227,6 @@ def _about(model: Run, run: Path) -> dict[str, Any]:
         "classes": model.class_names,
         "counts": model.info["counts"],
         "effective_prior": model.info["effective_prior"],
-        "target_prior": model.info["target_prior"],
+        "target_prior": model.target_prior,
         "rule": "argmax",
     }

@@ -32,9 +32,7 @@ def finish(
         if run.effective is not None:
             run.effective = adjuster.effective_prior(run.effective)
     run.effective = state.data.reweighed(run.effective)  # weights of the user, corrected by no part
-    run.target_prior = target_prior
-    run.prior_shift()  # an unusable target prior is refused before anything is reported
-    return run
+    return run.aim(target_prior)  # an unusable one is refused before anything is reported
 
 
 def _fit_data(run: Run, data: Any, state: RunState) -> FitData:
@@ -91,7 +89,7 @@ def measure(
             "not_evaluable": list(data.not_evaluable),
         },
         "effective_prior": None if run.effective is None else [float(v) for v in run.effective],
-        "target_prior": str(run.target_prior),
+        "target_prior": run.target_prior,
         "adjusters": [a.describe() for a in run.adjusters],
         "notes": list(dict.fromkeys(state.notes)),
     }

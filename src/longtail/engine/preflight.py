@@ -64,7 +64,7 @@ def preflight(state: RunState, target_prior: Any) -> None:
         instantiate("handovers", spec).check(state)
     for spec in state.recipe.adjusters:
         _check_linear(state, spec)
-    adjusters = [instantiate("adjusters", spec) for spec in state.recipe.adjusters]
+    adjusters = [instantiate("adjusters", a).bind(state.stats) for a in state.recipe.adjusters]
     if target_prior == "as_trained":
         return
     stats = state.stats

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -24,10 +24,11 @@ from longtail.engine.checkpoint import (
 from longtail.engine.feed import pass_rows, to_float
 from longtail.engine.folder import RunFolder
 from longtail.engine.stage import Recipe
-from longtail.errors import ConfigError
+from longtail.errors import ConfigError, DataError
 from longtail.metrics import Accumulator, intervals
 from longtail.models import InputSpec, TreeNetwork, build_network
 from longtail.posthoc.aggregation import aggregate
+from longtail.posthoc.estimate import PriorEstimate, estimate_target_prior
 from longtail.posthoc.prior import read_target_prior, shift_offset
 from longtail.registry import instantiate
 from longtail.types import ClassStats, Outputs
@@ -62,7 +63,8 @@ class Run:
         network: in eval mode.
         adjusters: fitted parts applied to the outputs, in order.
         effective: ``(C,)`` prior that the adjusted logits answer to, or ``None`` (unknown).
-        target_prior: as asked for (``as_trained``, ``natural``, ``uniform``, a file ...).
+        target_prior: what :meth:`aim` was told (``as_trained``, ``natural``, ``uniform``, ...).
+        target: ``(C,)`` that prior in numbers, or ``None`` for ``as_trained``.
         expert_weights: weights of the experts after an explicit adaptation, or ``None``.
         metrics: what ``metrics.json`` says.
         folder: where it lies, or ``None``.
@@ -73,7 +75,8 @@ class Run:
     adjusters: list[Any]
     effective: Tensor | None
     device: torch.device
-    target_prior: Any = "as_trained"
+    target_prior: str = "as_trained"
+    target: Tensor | None = None
     expert_weights: Tensor | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
@@ -107,27 +110,95 @@ class Run:
 
     def logits_of(self, outputs: Outputs) -> Tensor:
         """Adjusted logits ``(B, C)`` under the target prior."""
+        logits = self._adjusted(outputs)
+        return logits + self.prior_shift().to(logits.device)
+
+    def _adjusted(self, outputs: Outputs) -> Tensor:
         if self.expert_weights is not None and outputs.expert_logits is not None:
             weights = self.expert_weights.to(outputs.expert_logits)
             outputs.logits = torch.einsum("e,ebc->bc", weights, outputs.expert_logits)
         for adjuster in self.adjusters:
             outputs.logits = adjuster.transform(outputs)
-        return outputs.logits.float() + self.prior_shift().to(outputs.logits.device)
+        return outputs.logits.float()
 
     def prior_shift(self) -> Tensor:
         """``(C,)`` added to the logits: ``log target - log effective``."""
-        stats = self.stats
-        if isinstance(self.target_prior, str) and self.target_prior == "as_trained":
-            return torch.zeros(stats.num_classes)
+        if self.target is None or self.effective is None:
+            return torch.zeros(self.stats.num_classes)
+        return shift_offset(self.effective, self.target).float()
+
+    def require_known_prior(self) -> Tensor:
+        """The prior that the run answers to.
+
+        Raises:
+            ConfigError: no formula gives it.
+        """
         if self.effective is None:
             raise ConfigError(
                 f"the prior that recipe {self.info['recipe']['name']!r} answers to is not known",
                 "keep --target-prior as_trained",
             )
-        target = read_target_prior(
-            self.target_prior, natural=stats.prior, effective=self.effective, names=stats.names
+        return self.effective
+
+    def aim(self, target_prior: Any, *, force: bool = False) -> Self:
+        """Answer to this target prior from now on; returns ``self``.
+
+        Args:
+            target_prior: a form of :func:`longtail.posthoc.read_target_prior`, or a
+                :class:`longtail.posthoc.PriorEstimate`.
+            force: use an estimate that speaks against itself.
+
+        Raises:
+            ConfigError: the prior that the run answers to is not known.
+            DataError: an estimate is refused, or numbers are no prior.
+        """
+        if isinstance(target_prior, str) and target_prior == "as_trained":
+            self.target_prior, self.target = target_prior, None
+            return self
+        effective = self.require_known_prior()
+        said = str(target_prior) if isinstance(target_prior, str | Path) else "given"
+        if isinstance(target_prior, PriorEstimate):
+            said = f"estimate ({target_prior.method}, {target_prior.n_unlabelled} rows)"
+            least = 0.1 / target_prior.n_unlabelled  # rare is not impossible
+            target_prior = target_prior.usable(force=force).clamp_min(least)
+            target_prior = target_prior / target_prior.sum()
+        stats = self.stats
+        self.target = read_target_prior(
+            target_prior, natural=stats.prior, effective=effective, names=stats.names
         )
-        return shift_offset(self.effective, target).float()
+        self.target_prior = said
+        return self
+
+    def class_mix(
+        self, rows: Tensor, validation: Any, *, method: str = "em", seed: int = 0
+    ) -> PriorEstimate:
+        """Estimate the class mix of unlabelled rows, to be given to :meth:`aim`.
+
+        Args:
+            rows: ``(U, C)`` logits of :meth:`plain_logits`.
+            validation: labelled rows that were not trained on.
+            method: ``em``, ``bbse`` or ``bbse_hard``.
+            seed: of the resamples of the interval.
+
+        Raises:
+            ConfigError: the prior that the run answers to is not known.
+            DataError: there are no labelled rows.
+        """
+        effective = self.require_known_prior()
+        if validation is None or not len(validation.labels):
+            raise DataError(
+                "the run has no labelled validation rows to estimate a prior with",
+                "train with --validation 0.1",
+            )
+        known = torch.cat([self.plain_logits(x) for x, _ in chunks(validation, self.device)])
+        return estimate_target_prior(
+            rows, known, validation.labels, effective=effective, reference=self.stats.prior,
+            method=method, seed=seed, names=self.class_names,
+        )  # fmt: skip
+
+    def plain_logits(self, x: Tensor) -> Tensor:
+        """``(B, C)`` adjusted logits of stored rows under the run's own prior, on the CPU."""
+        return self._adjusted(self.outputs(x)).cpu()
 
     def predict_logits(self, x: Tensor) -> Tensor:
         """``(N, C)`` logits of stored rows, on the CPU."""
@@ -261,10 +332,13 @@ class Run:
         for number, adjuster in enumerate(self.adjusters):
             parts[f"adjuster:{number}"] = adjuster.state_dict()
         effective = None if self.effective is None else [float(v) for v in self.effective]
-        target = (
-            self.target_prior if isinstance(self.target_prior, str) else list(self.target_prior)
-        )
-        self.info = {**self.info, "effective_prior": effective, "target_prior": target}
+        numbers = None if self.target is None else [float(v) for v in self.target]
+        self.info = {
+            **self.info,
+            "effective_prior": effective,
+            "target_prior": self.target_prior,
+            "target": numbers,
+        }
         save_tensors(
             folder.path / "model.safetensors",
             join_state(**parts),
@@ -313,14 +387,18 @@ def _read(place: RunFolder, device: str) -> Run:
         adjuster = instantiate("adjusters", spec)
         adjuster.restore(parts.get(f"adjuster:{number}", {}))
         adjusters.append(adjuster)
-    effective = info["effective_prior"]
+    effective, target = (
+        None if v is None else torch.tensor(v, dtype=torch.float64)
+        for v in (info["effective_prior"], info.get("target"))
+    )
     return Run(
         info,
         live.to(device).eval(),
         [a.to(device) for a in adjusters],
-        None if effective is None else torch.tensor(effective, dtype=torch.float64),
+        effective,
         torch.device(device),
         info["target_prior"],
+        target,
         metrics=place.read("metrics.json") if (place.path / "metrics.json").is_file() else {},
         folder=place.path,
     )

@@ -2,7 +2,9 @@
 
 from longtail.posthoc.aggregation import Aggregation, aggregate, combine
 from longtail.posthoc.base import Adjuster, FitData
-from longtail.posthoc.em import PriorEstimate, estimate_prior
+from longtail.posthoc.bbse import bbse
+from longtail.posthoc.em import EMFit, estimate_prior
+from longtail.posthoc.estimate import PriorEstimate, estimate_target_prior
 from longtail.posthoc.logit_adjust import LogitAdjust
 from longtail.posthoc.prior import (
     PriorShift,
@@ -17,6 +19,7 @@ from longtail.posthoc.tau_norm import TauNorm
 __all__ = [
     "Adjuster",
     "Aggregation",
+    "EMFit",
     "FitData",
     "LogitAdjust",
     "PriorEstimate",
@@ -24,9 +27,11 @@ __all__ = [
     "Recalibration",
     "TauNorm",
     "aggregate",
+    "bbse",
     "combine",
     "effective_prior",
     "estimate_prior",
+    "estimate_target_prior",
     "read_target_prior",
     "shift",
     "shift_offset",

@@ -12,6 +12,7 @@ from torch.nn import functional
 from longtail.errors import ConfigError, DataError
 from longtail.posthoc.em import estimate_prior
 from longtail.posthoc.prior import shift_offset
+from longtail.posthoc.temperature import balanced_temperature
 
 __all__ = ["Aggregation", "aggregate", "combine", "stability"]
 
@@ -189,7 +190,7 @@ def _guard(
         )
     even = torch.full((c,), 1 / c, dtype=torch.float64)
     to_even = shift_offset(even if effective is None else effective, even)
-    heat = _temperature(logits.mean(0) + to_even, target)
+    heat = balanced_temperature(logits.mean(0) + to_even, target)
     frame = (views[0].double().mean(0) + views[1].double().mean(0)) / 2 + to_even
     prior = estimate_prior((frame / heat).softmax(-1), even, reference=reference).prior
     copies = _resampled(prior, target, seed)
@@ -207,22 +208,6 @@ def _guard(
         return Aggregation(uniform, stopped, (*notes, line), True, learned, prior)
     line = f"learned weights kept: against uniform weights on {where} {points}"
     return Aggregation(learned, stopped, (*notes, line), False, learned, prior)
-
-
-def _temperature(u: Tensor, target: Tensor) -> float:
-    """Temperature of the uniform frame: least class-balanced log-likelihood loss.
-
-    Reference: Guo et al., ICML 2017.
-    """
-    from scipy.optimize import minimize_scalar
-
-    weight = 1.0 / torch.bincount(target, minlength=u.shape[1]).double()[target]
-
-    def loss(log_heat: float) -> float:
-        each = functional.cross_entropy(u / float(np.exp(log_heat)), target, reduction="none")
-        return float((weight * each).sum())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded").x))
 
 
 def _resampled(prior: Tensor, target: Tensor, seed: int) -> Tensor:

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from longtail.errors import DataError
 
-__all__ = ["PriorEstimate", "estimate_prior"]
+__all__ = ["EMFit", "estimate_prior"]
 
 _FLOOR = 1e-12
 _CHUNK = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
-class PriorEstimate:
-    """An estimated class prior.
+class EMFit:
+    """Where expectation maximisation ended.
 
     Attributes:
         prior: ``(C,)`` float64.
@@ -38,7 +38,7 @@ def estimate_prior(
     alpha: Tensor | None = None,
     tolerance: float = 1e-8,
     max_steps: int = 2000,
-) -> PriorEstimate:
+) -> EMFit:
     """Expectation maximisation under label shift, with a Dirichlet prior.
 
     ``r_ic ~ p_ic q_c / source_c``, ``q_c <- (sum_i r_ic + alpha_c) / (U + sum alpha)``, starting
@@ -83,8 +83,8 @@ def estimate_prior(
         moved = float((new - q).abs().max())
         q = new
         if moved < tolerance:
-            return PriorEstimate(q, True, step)
-    return PriorEstimate(q, False, max_steps)
+            return EMFit(q, True, step)
+    return EMFit(q, False, max_steps)
 
 
 def _checked(p: Tensor) -> Tensor:

@@ -134,8 +134,9 @@ def read_target_prior(
 
     Args:
         value: ``as_trained`` (the effective prior: nothing moves), ``natural`` (training counts),
-            ``uniform``, a CSV file with columns ``class,weight`` (any positive scale), a mapping
-            of class names to weights, or one weight for each class.
+            ``uniform``, a CSV file with columns ``class,weight``, a mapping of class names to
+            weights, or one weight for each class. Weights are shares that sum to one, or counts
+            on any scale.
         natural: ``(C,)`` training prior.
         effective: ``(C,)`` prior the model answers to; classes at 0 are masked and stay so.
         names: ``C`` class names.
@@ -146,8 +147,14 @@ def read_target_prior(
 
     Raises:
         ConfigError: an unknown word or a missing file.
-        DataError: unknown, missing or repeated class names; weights that are not positive.
+        DataError: unknown, missing or repeated class names; weights that are not positive;
+            shares that do not sum to one.
     """
+    if isinstance(value, str) and value == "estimate":
+        raise ConfigError(
+            "an estimated target prior needs the rows that it is estimated from",
+            "give --target-prior estimate to longtail evaluate or predict",
+        )
     base = _vector("effective prior", effective, len(names))
     if isinstance(value, str) and value in WORDS:
         out = {"as_trained": base, "natural": _vector("natural", natural, len(names)),
@@ -158,6 +165,7 @@ def read_target_prior(
         if isinstance(value, Mapping):
             value = _by_name(value, names)
         out = _vector("target_prior", value, len(names))
+        _check_shares(out)
         if (out == 0).any() and not allow_zero:
             zero = [names[c] for c in torch.nonzero(out == 0).flatten().tolist()]
             raise DataError(
@@ -166,6 +174,17 @@ def read_target_prior(
             )
     out = torch.where(base > 0, out, 0.0)
     return out / out.sum()
+
+
+def _check_shares(weights: Tensor) -> None:
+    """Refuse what looks like shares and does not sum to one: numbers up to 1, not all whole."""
+    total = float(weights.sum())
+    shares = bool((weights <= 1).all()) and bool((weights != weights.round()).any())
+    if shares and abs(total - 1) > 1e-3:
+        raise DataError(
+            f"target_prior sums to {total:.6g}, not to 1",
+            "give shares that sum to one, or counts (numbers above 1)",
+        )
 
 
 def _read_csv(path: Path) -> dict[str, float]:
