@@ -19,7 +19,7 @@ _BATCH = 640
     details={
         "what": "The network is trained with a weight decay far above the usual, which keeps the "
         "classifier's weight vectors equally long. Then the classifier alone is trained on "
-        "re-weighted rows with even more decay, and rows that grow too long are cut after every "
+        "re-weighted rows with even more decay, and vectors that grow too long are cut after every "
         "step.",
         "formula": "stage 2: w_y / C (-log p_y - sum_{j != y} log(1 - p_j)) with "
         "w_c ~ (1 - beta) / (1 - beta^n_c), then w_c <- w_c min(1, t / |w_c|), "
