@@ -15,7 +15,7 @@ from longtail.engine.runner import RunConfig, fit
 from longtail.engine.stage import Recipe, Stage
 from longtail.engine.update import Plain
 from longtail.errors import ConfigError
-from longtail.functional import difficulty_weights, permutation, uniforms
+from longtail.functional import difficulty_weights, inverse_frequency, permutation, uniforms
 from longtail.functional.noise import spread
 from longtail.losses import Difficulty, EqualizedV2
 from longtail.objectives import MeasuredUncertainty
@@ -176,13 +176,15 @@ def test_areas_are_those_of_the_training_features() -> None:
     centred = h - np.stack([h[y == c].mean(0) for c in range(4)])[y]
     unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
     order = permutation(ctx.seed, "area", 3, n=len(y))
-    for rows in np.array_split(order, len(y) // 6):
+    for rows in np.array_split(order, 9):  # batches of four: an eighth of 36 rows
         for c in np.unique(y[rows]):
             u = unit[rows[y[rows] == c]]
             r = u @ u.T if len(u) > 1 else np.ones((1, 1))
-            area[c] += 1 / max(r.mean(), 1 / len(u))
+            area[c] += 1 / max(r.mean(), 1 / len(u) ** 2)
     expected = 4 / area / (1 / area).sum()
     np.testing.assert_allclose(found[3], expected, rtol=1e-4)
+    by_count = inverse_frequency(ctx.stats.counts)
+    assert float((found[3] - by_count).abs().max()) > 0.05, "it says more than the counts"
 
 
 def test_uncertainty_is_the_variance_over_masks() -> None:

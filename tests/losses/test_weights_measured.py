@@ -102,7 +102,7 @@ def test_difficulty_refuses_what_is_no_accuracy():
 # -- effective area --------------------------------------------------------------------------------
 
 
-def areas_by_matrix(features, labels, batch, means):
+def areas_by_matrix(features, labels, batch, means, power=2):
     """The matrix of cosines of every class in every batch, as the formula stands."""
     out = np.zeros(len(means))
     for b in np.unique(batch):
@@ -115,7 +115,7 @@ def areas_by_matrix(features, labels, batch, means):
                 n = np.linalg.norm(x, axis=1)
                 r = (x @ x.T) / np.outer(n, n)
                 a = np.full(m, 1 / m)
-                out[c] += 1 / max(a @ r @ a, 1 / m)  # worth at most m
+                out[c] += 1 / max(a @ r @ a, 1 / m**power)  # worth at most m^2, or m
     return out
 
 
@@ -142,9 +142,10 @@ def test_area_by_the_matrix_of_cosines():
     means = np.stack([features[labels == c].mean(0) for c in range(4)])
     for size in (7, 16, 65):
         batch = np.arange(65) // size
-        expected = areas_by_matrix(features, labels, batch, means)
-        found = effective_area(*(torch.from_numpy(v) for v in (features, labels, batch, means)))
-        np.testing.assert_allclose(found, expected, rtol=1e-9)
+        given = [torch.from_numpy(v) for v in (features, labels, batch, means)]
+        for cap, power in ((False, 2), (True, 1)):
+            expected = areas_by_matrix(features, labels, batch, means, power)
+            np.testing.assert_allclose(effective_area(*given, cap=cap), expected, rtol=1e-9)
 
 
 def test_uncorrelated_copies_and_opposites():
@@ -155,8 +156,8 @@ def test_uncorrelated_copies_and_opposites():
     assert area(same, same[:1]) == 1.0, "copies are one sample"
     assert area(torch.eye(3).double()) == pytest.approx(3.0), "uncorrelated samples count"
     opposite = torch.tensor([[1.0, 0, 0], [-1.0, 0, 0]]).double()
-    assert area(opposite) == 2.0
-    assert area(opposite, cap=False) > 1e100, "what the formula says, and no weight follows"
+    assert area(opposite) == 4.0, "the published form has no bound here: no weight would follow"
+    assert area(opposite, cap=True) == 2.0
 
 
 def test_area_in_chunks_is_the_area(monkeypatch):

@@ -76,22 +76,22 @@ def difficulty_weights(
 
 
 def effective_area(
-    features: Tensor, labels: Tensor, batch: Tensor, means: Tensor, *, cap: bool = True
+    features: Tensor, labels: Tensor, batch: Tensor, means: Tensor, *, cap: bool = False
 ) -> Tensor:
     """How many uncorrelated samples the samples of each class are worth, summed over batches.
 
     In a batch the ``m`` samples of a class, centred by the class mean, have the matrix ``R`` of
     pairwise cosines; they are worth ``1 / (a' R a)`` with ``a = 1 / m``: one where all point the
-    same way, ``m`` where they are uncorrelated. As ``a' R a = |mean of the unit vectors|^2`` no
-    matrix is made.
+    same way, ``m`` where they are uncorrelated, more where they cancel out, ``m^2`` at most (two
+    opposite samples, which a class of two in one batch always is, have no bound of their own).
+    As ``a' R a = |mean of the unit vectors|^2`` no matrix is made.
 
     Args:
         features: ``(N, D)``.
         labels: ``(N,)`` class ids.
         batch: ``(N,)`` number of the batch of each row, from 0.
         means: ``(C, D)`` class means over all training rows.
-        cap: worth at most ``m``; without it two opposite samples are worth infinitely many
-            (a class of two in one batch is always that).
+        cap: worth at most ``m``.
 
     Returns:
         ``(C,)`` float64; zero for a class without rows.
@@ -107,7 +107,7 @@ def effective_area(
     m = torch.bincount(where, minlength=len(cell)).to(torch.float64)
     total = torch.zeros((len(cell), features.shape[1]), dtype=features.dtype)
     square = total.to(features.device).index_add_(0, where, unit).to(torch.float64).square().sum(1)
-    worth = m.square() / square.clamp_min(torch.finfo(torch.float64).tiny)
+    worth = m.square() / square.clamp_min(1.0)
     if cap:
         worth = torch.minimum(worth, m)
     spread = torch.zeros_like(m).index_add_(0, where, length[:, 0].to(m.dtype))

@@ -110,14 +110,23 @@ class EffectiveArea(Weight):
 
     Args:
         after: fraction of the stage with plain weights.
-        batch: rows of a batch; larger batches see more correlation.
+        batch: rows of a batch, at most an eighth of the training rows (the centred samples of a
+            class that fits into one batch cancel out).
+        cap: a class is worth at most its number of samples; steadier, and close to ``1 / n``.
         class_counts: training counts; absent, :meth:`bind` brings them.
 
     Reference: Chen et al., *AREA: adaptive reweighting via effective area for long-tailed
     classification*, ICCV 2023.
     """
 
-    def __init__(self, after: float = 0.8, batch: int = 64, *, class_counts: Counts = None) -> None:
+    def __init__(
+        self,
+        after: float = 0.8,
+        batch: int = 64,
+        *,
+        cap: bool = False,
+        class_counts: Counts = None,
+    ) -> None:
         super().__init__()
         if not 0 <= after <= 1:
             raise ConfigError(
@@ -127,7 +136,7 @@ class EffectiveArea(Weight):
             raise ConfigError(
                 f"a batch of {batch} shows no correlation", "batch=64 is the published value"
             )
-        self.after, self.batch = after, batch
+        self.after, self.batch, self.cap = after, batch, cap
         self.finish(class_counts)
 
     def compute(self, stats: ClassStats) -> Tensor:
@@ -158,9 +167,10 @@ class EffectiveArea(Weight):
         """``(C,)`` effective areas of ``(N, D)`` features in batches as they come."""
         means = torch.zeros(classes, features.shape[1]).index_add_(0, labels, features)
         means /= torch.bincount(labels, minlength=classes).clamp_min(1)[:, None]
-        step = max(1, _CHUNK // self.batch) * self.batch
+        size = min(self.batch, max(2, len(labels) // 8))
+        step = max(1, _CHUNK // size) * size
         parts = [
-            effective_area(h, y, torch.arange(len(y)) // self.batch, means)
+            effective_area(h, y, torch.arange(len(y)) // size, means, cap=self.cap)
             for h, y in zip(features.split(step), labels.split(step), strict=True)
         ]
         return torch.stack(parts).sum(0)

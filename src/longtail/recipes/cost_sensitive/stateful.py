@@ -127,12 +127,14 @@ def influence_balanced(
         "avoid": "Class-balanced samplers, which correct the prior a second time; data whose "
         "features do not fit in memory.",
         "interpretation": "Features are those of eval mode without augmentation, in batches that "
-        "seed and epoch decide; a class is worth at most its number of samples.",
+        "seed and epoch decide, of at most an eighth of the rows; m samples in a batch are worth at "
+        "most m^2 (opposite ones have no bound in the published form), with cap=true at most m, "
+        "which is steadier and close to inverse frequency.",
     },
 )
-def area(epochs: float = 200, start: float = 0.8, batch: int = 64) -> Recipe:
+def area(epochs: float = 200, start: float = 0.8, batch: int = 64, cap: bool = False) -> Recipe:
     """Effective-area re-weighting: classes whose features repeat each other weigh more."""
-    weight = part("effective_area", after=start, batch=batch)
+    weight = part("effective_area", after=start, batch=batch, cap=cap)
     loss = part("cross_entropy", weight=weight, reduction="weighted_mean")
     return Recipe(stages=(Stage(epochs, loss=loss),), prior="approximate")
 
