@@ -203,9 +203,9 @@ def test_inputs_that_do_not_fit():
         estimate_target_prior(new, old[:0], y[:0], effective=prior)
     with pytest.raises(DataError, match="do not fit"):
         estimate_target_prior(new, old, y[:3], effective=prior)
+    broken = new.clone()
+    broken[2, 1] = torch.nan
     with pytest.raises(DataError, match="of 1 unlabelled rows are not finite"):
-        broken = new.clone()
-        broken[2, 1] = torch.nan
         estimate_target_prior(broken, old, y, effective=prior)
 
 

@@ -246,7 +246,7 @@ def test_alpha_is_chosen_on_validation_rows() -> None:
 
 
 def test_a_normalisation_is_chosen_and_read_back(tmp_path: Any) -> None:
-    from longtail.engine.run import load_run
+    from longtail.engine.reading import load_run
 
     made = run(
         "ncm", "head=ncm(normalise=None)", "finish=[fit_head(), choose_head()]",
