@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from longtail.engine.runner import Run, RunConfig, fit, load_run
-from longtail.errors import ConfigError
+from longtail.errors import ConfigError, DataError
 
 COUNTS = np.array([120 * 50 ** (-i / 9) for i in range(10)]).astype(int)
 NATURAL = COUNTS / COUNTS.sum()
@@ -45,6 +45,12 @@ def short(recipe: str, *settings: str, **options: Any) -> Run:
         ("drw", (), effective_number()),
         ("crt", (), UNIFORM),
         ("la_posthoc", ("tau=1.0",), UNIFORM),
+        ("pc_softmax", (), UNIFORM),
+        ("uno_ic", ("beta=1.0",), UNIFORM),
+        ("lade", (), UNIFORM),
+        ("la_pairwise", (), UNIFORM),
+        ("la_pairwise", ("delta=zero",), np.sqrt(NATURAL)),
+        ("la_pairwise", ("delta=ldam",), None),
         ("balanced_softmax", ("sampler=class_balanced", "allow_double=true"), 1 / NATURAL),
         ("ldam", (), None),
         ("sade", (), None),
@@ -58,7 +64,7 @@ def test_effective_prior_of_a_recipe(
     if expected is None:
         assert said is None
         return
-    if recipe == "la_posthoc":  # counts after the cut of a validation part
+    if recipe in ("la_posthoc", "uno_ic"):  # counts after the cut of a validation part
         counts = np.array(run.metrics["data"]["counts"])
         assert counts.sum() < COUNTS.sum()
     np.testing.assert_allclose(said, expected / expected.sum(), rtol=1e-5)
@@ -141,3 +147,41 @@ def test_an_unknown_prior_cannot_be_moved() -> None:
 def test_a_misspelt_target_prior_is_named() -> None:
     with pytest.raises(ConfigError, match="unifrom"):
         short("ce", target_prior="unifrom")
+
+
+def test_the_target_is_kept_in_numbers(tmp_path: Path, rows: torch.Tensor) -> None:
+    """A run answers alike once the file is gone, and a mapping is read back as it was given."""
+    file, shares = tmp_path / "prior.csv", {str(c): c + 1 for c in range(10)}
+    file.write_text("class,weight\n" + "".join(f"{k},{v}\n" for k, v in shares.items()))
+    for number, said in enumerate((str(file), shares)):
+        output = tmp_path / f"run-{number}"
+        run = short("ce", target_prior=said, output=output)
+        again = load_run(output)
+        file.unlink(missing_ok=True)
+        assert torch.equal(again.predict_logits(rows), run.predict_logits(rows))
+        np.testing.assert_allclose(again.target, np.arange(1, 11) / 55)
+        assert again.target_prior == run.metrics["target_prior"] == (str(file), "given")[number]
+
+
+def test_a_run_is_aimed_at_other_priors(trained: dict[str, Run], rows: torch.Tensor) -> None:
+    run = trained["balanced_softmax"]
+    plain = run.predict_logits(rows)
+    assert run.aim("natural") is run
+    moved = run.predict_logits(rows) - plain
+    expected = torch.from_numpy(np.log(NATURAL * 10)).float()
+    torch.testing.assert_close(moved, expected.expand_as(moved), atol=1e-4, rtol=0)
+    assert torch.equal(run.aim("as_trained").predict_logits(rows), plain)
+    with pytest.raises(DataError, match="no labelled validation rows"):
+        run.class_mix(plain, None)
+    unknown = short("ldam")
+    for ask in (lambda: unknown.aim("uniform"), lambda: unknown.class_mix(plain, None)):
+        with pytest.raises(ConfigError, match="'ldam' answers to is not known"):
+            ask()
+
+
+def test_a_wrong_target_of_an_adjuster_is_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="10 entries"):
+        short("pc_softmax", "target=[1, 2]", output=tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics.jsonl").is_file()
+    with pytest.raises(ConfigError, match="no known word and no file"):
+        short("uno_ic", "target=unifrom")

@@ -142,6 +142,19 @@ def test_target_prior_words_and_lists():
         read_target_prior([1, 2], **given)
 
 
+def test_shares_that_do_not_sum_to_one_are_refused():
+    given = {"natural": PI, "effective": PI, "names": ("a", "b", "c")}
+    for bad in ([0.5, 0.3, 0.1], {"a": 0.9, "b": 0.9, "c": 0.9}, [0.5, 1, 1]):
+        with pytest.raises(DataError, match=r"target_prior sums to .*, not to 1") as caught:
+            read_target_prior(bad, **given)
+        assert "counts" in str(caught.value)
+    assert read_target_prior([0.5, 0.3, 0.2001], **given).sum() == pytest.approx(1)
+    assert read_target_prior([1, 1, 1], **given).tolist() == pytest.approx(UNIFORM)
+    assert read_target_prior([0.5, 3, 1.5], **given).tolist() == pytest.approx([0.1, 0.6, 0.3])
+    with pytest.raises(ConfigError, match="needs the rows"):
+        read_target_prior("estimate", **given)
+
+
 def test_target_prior_file(tmp_path):
     given = {"natural": PI, "effective": PI, "names": ("cat", "Hund, groß", "bird")}
     file = tmp_path / "mix.csv"

@@ -59,7 +59,8 @@ def evaluate(
     rows = (x for x, _ in chunks(split, model.device))
     found = aim(model, target_prior, rows, flags.data_root, method=prior_method, force=force)
     metrics, _ = model.evaluate(split)
-    metrics["target_prior"] = model.target_prior
+    if target_prior is not None:
+        metrics["target_prior"] = model.target_prior
     if found is not None:
         metrics["target_prior_estimate"] = found.to_data()
     print(json.dumps(metrics, indent=1) if as_json else metrics_table(metrics, model.class_names))
