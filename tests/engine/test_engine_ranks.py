@@ -147,6 +147,7 @@ class Launched:
         self.tables: dict[str, dict[str, Any]] = {
             "ce-table": {**base, "recipe": "ce", "set": (SGD,)},
             "cb-table": {**base, "recipe": "cb", "set": (SGD, "beta=0.99")},
+            "held-table": {**base, "recipe": "ce", "set": (SGD, "update=max_norm")},
         }
         cases: list[dict[str, Any]] = [{"config": config_of(n, folder / f"{n}-two")} for n in PLAIN]
         for name, config in self.tables.items():
@@ -178,7 +179,7 @@ def test_two_ranks_are_two_micro_batches(launched: Launched, name: str) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["ce-table", "cb-table"])
+@pytest.mark.parametrize("name", ["ce-table", "cb-table", "held-table"])
 def test_two_ranks_are_the_full_batch_without_batchnorm(launched: Launched, name: str) -> None:
     folder = launched.folder
     fit(RunConfig(**launched.tables[name], output=folder / f"{name}-one"))
