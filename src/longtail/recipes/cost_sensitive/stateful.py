@@ -70,7 +70,7 @@ def cdb(epochs: float = 200, tau: float | str = "dynamic") -> Recipe:
     aliases=("ib", "ib_focal"),
     details={
         "what": "After a first phase of cross-entropy every row is divided by its influence on "
-        "the last layer, so that no row bends the decision boundary more than another; rare "
+        "the last layer, so that no row bends the decision boundary more than another. Rare "
         "classes get inverse-frequency weights on top.",
         "formula": "w_y alpha / (|p - onehot(y)|_1 |h|_1 + epsilon) (1 - p_y)^gamma (-log p_y) "
         "from start of the stage on, cross-entropy before; w_c ~ 1 / n_c",
