@@ -25,6 +25,7 @@ RULES = (
     "class_balanced", "power", "square_root", "reversed", "effective_number", "progressive",
     "instance", "class_aware", "repeat_factor", "ros", "rus", "to_counts",
 )  # fmt: skip
+TEN_MILLION = ("class_balanced", "effective_number", "class_aware", "ros", "rus")
 WEIGHTED, CYCLES = "WeightedRandomSampler", "class-aware by generators"
 
 
@@ -162,9 +163,7 @@ def main() -> None:
     options = parser.parse_args()
     found = large() if options.large else []
     found += compare(1_000_000, 1000, RULES, 9)
-    found += compare(
-        10_000_000, 1000, ("class_balanced", "effective_number", "class_aware", "ros", "rus"), 3
-    )
+    found += compare(10_000_000, 1000, TEN_MILLION, 3)
     found += building(10_000_000, 1000)
     save("samplers", found, "python benchmarks/speed_samplers.py --large")
 
