@@ -26,6 +26,8 @@ def spread(keys: Tensor, width: int) -> Tensor:
     Reference: after Steele, Lea and Flood, *Fast splittable pseudorandom number generators*,
     OOPSLA 2014.
     """
+    if width == 0:
+        return torch.zeros((len(keys), 0), device=keys.device)
     rows = _mixed((keys.double() * (1 << 52)).to(torch.int64) + _COLUMN)[:, None]
     pairs = torch.arange(1, (width + 1) // 2 + 1, device=keys.device) * _COLUMN
     out = torch.empty((len(keys), 2 * len(pairs)), device=keys.device)
