@@ -143,8 +143,7 @@ class ClassStats:
 
     def _thirds(self) -> dict[str, Tensor]:
         n, c = self.raw, self.num_classes
-        ordered = n.sort(descending=True).values
-        above = torch.stack([(ordered > v).sum() for v in n])  # classes strictly larger
+        above = c - torch.searchsorted(n.sort().values, n, right=True)  # classes strictly larger
         first, second = round(c / 3), round(2 * c / 3)
         return {
             "many": above < first,

@@ -13,6 +13,7 @@ from longtail.metrics.comparison import (
 )
 from longtail.metrics.groups import GROUPS, group_index
 from longtail.metrics.intervals import intervals, intervals_from_counts, wilson
+from longtail.metrics.labels import label_counts, label_metrics
 from longtail.metrics.shape import gini, shape
 from longtail.metrics.significance import (
     holm,
@@ -62,6 +63,8 @@ __all__ = [
     "holm",
     "intervals",
     "intervals_from_counts",
+    "label_counts",
+    "label_metrics",
     "mdd",
     "noise_floor",
     "paired",

@@ -116,14 +116,18 @@ class Accumulator:
         target = target.to(self.device)
         kept = (target >= 0) & (target < self.num_classes)
         label = torch.where(kept, target, 0).long()
-        log_p = z.log_softmax(1) if self.input == "logits" else z.clamp_min(_FLOOR).log()
-        p = log_p.exp() if self.input == "logits" else z
-        predicted = z.argmax(1)
+        top, predicted = z.max(1)
+        own = z.gather(1, label[:, None])[:, 0]
         wide = self.by_truth.dtype
-        confidence = p.gather(1, predicted[:, None])[:, 0].to(wide)
-        at_label = p.gather(1, label[:, None])[:, 0].to(wide)
-        nll = -log_p.gather(1, label[:, None])[:, 0].to(wide)
-        brier = p.to(wide).square().sum(1) - 2 * at_label + 1
+        if self.input == "logits":
+            p = z.softmax(1)
+            confidence = p.gather(1, predicted[:, None])[:, 0].to(wide)
+            nll = top.to(wide) - own.to(wide) - confidence.log()  # finite where p_y underflows
+            at_label = (-nll).exp()
+        else:
+            p, confidence, at_label = z, top.to(wide), own.to(wide)
+            nll = -at_label.clamp_min(_FLOOR).log()
+        brier = torch.linalg.vecdot(p, p).to(wide) - 2 * at_label + 1
         ones = torch.ones_like(confidence)
         correct = (predicted == label).to(wide)
         rows = torch.stack([ones, correct, confidence, nll, brier], 1)
