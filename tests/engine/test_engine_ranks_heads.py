@@ -30,6 +30,8 @@ MADE = {
     "lda": "head.planes",
     "pooled": "head.planes",
 }
+#: solving with a covariance magnifies the last digits in which the features differ
+MAGNIFIED = {"lda": 10, "pooled": 10}
 
 
 @pytest.mark.timeout(600)
@@ -53,6 +55,7 @@ def test_two_ranks_fill_a_head_as_one_does(tmp_path: Path) -> None:
         assert one.keys() == two.keys()
         for key, value in one.items():
             far = float((value - two[key]).abs().max())
-            assert far <= TOLERANCE * max(1, float(value.abs().max())), f"{name}: {key}"
+            allowed = MAGNIFIED.get(name, 1) * TOLERANCE * max(1, float(value.abs().max()))
+            assert far <= allowed, f"{name}: {key} by {far}"
         if name in MADE:
             assert float(two[f"network/{MADE[name]}"].abs().sum()) > 0

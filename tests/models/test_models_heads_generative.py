@@ -173,7 +173,7 @@ def test_lda_leaves_an_empty_class_out() -> None:
 def test_gaussian_widths_tie() -> None:
     head = GaussianHead(3, 4, tie="tail").double()
     with torch.no_grad():
-        head.log_sigma.copy_(torch.tensor([0.1, 0.4, -0.2, 0.8], dtype=torch.float64))
+        head.widths.copy_(3**0.5 * torch.tensor([0.1, 0.4, -0.2, 0.8], dtype=torch.float64))
     h = torch.randn(5, 3, dtype=torch.float64)
     squares = ((array(h)[:, None] - array(head.weight)) ** 2).sum(2)
 
@@ -185,7 +185,7 @@ def test_gaussian_widths_tie() -> None:
     assert head.tail.tolist() == [False, True, False, True]
     np.testing.assert_allclose(array(head(h)), wanted([0.1, 0.6, -0.2, 0.6]), rtol=1e-9)
     head(h).sum().backward()
-    assert head.log_sigma.grad[1] == head.log_sigma.grad[3] != 0
+    assert head.widths.grad[1] == head.widths.grad[3] != 0
     for tie, tail in (("all", [True] * 4), ("none", [False] * 4)):
         other = GaussianHead(3, 4, tie=tie)
         other.bind(ClassStats([500, 10, 50, 4]))
@@ -195,7 +195,7 @@ def test_gaussian_widths_tie() -> None:
 def test_gaussian_means_move() -> None:
     head = GaussianHead(2, 3, means="moving", momentum=0.75).double()
     start = array(head.weight).copy()
-    assert [n for n, _ in head.named_parameters()] == ["log_sigma"]
+    assert [n for n, _ in head.named_parameters()] == ["widths"]
     h = torch.tensor([[1.0, 2.0], [3.0, 6.0], [5.0, 5.0]], dtype=torch.float64)
     head.fold(head.watch(h, [(torch.tensor([0, 0, 2]), None)]))
     np.testing.assert_allclose(array(head.weight), [[2, 4], start[1], [5, 5]], rtol=1e-12)

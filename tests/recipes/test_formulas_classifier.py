@@ -195,9 +195,10 @@ def test_the_other_generative_heads(on_toy: Callable[..., Any]) -> None:
     head = gaussian.network.head
     assert head.tail.tolist() == [False, False, False, True]
     np.testing.assert_allclose(gaussian.effective, N / N.sum())
-    widths = array(head.log_sigma)
-    widths[head.tail.numpy()] = widths[head.tail.numpy()].mean()
     h = array(gaussian.outputs(rows("test")).features)
+    widths = array(head.widths) / h.shape[1] ** 0.5
+    assert np.abs(widths).max() > 1e-4
+    widths[head.tail.numpy()] = widths[head.tail.numpy()].mean()
     z = -((h[:, None] - array(head.weight)) ** 2).sum(2) / (2 * np.exp(2 * widths))
     wanted = array(on_toy("generative_head", "kind=gaussian_proto").logits)
     np.testing.assert_allclose(wanted, z, rtol=1e-3, atol=1e-3)

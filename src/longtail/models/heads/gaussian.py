@@ -140,7 +140,8 @@ class GaussianHead(Head):
 
     Attributes:
         weight: ``(C, D)`` means: a parameter, or a buffer where they move.
-        log_sigma: ``(C,)`` parameter.
+        widths: ``(C,)`` parameter, zero at the start: ``log s_c = log sigma + widths_c / D^0.5``, so
+            that a width learns no faster than a mean, whatever the number of features.
         tail: ``(C,)`` bool: classes that share a width.
 
     Shapes:
@@ -177,7 +178,7 @@ class GaussianHead(Head):
         if self.moving:
             del self.weight
             self.register_buffer("weight", torch.empty(num_classes, in_features))
-        self.log_sigma = nn.Parameter(torch.empty(num_classes))
+        self.widths = nn.Parameter(torch.empty(num_classes))
         self.register_buffer("tail", torch.full((num_classes,), tie == "all"))
         self.register_buffer("seen", torch.zeros(num_classes, dtype=torch.bool))
         self.reset_parameters()
@@ -186,7 +187,7 @@ class GaussianHead(Head):
         """Means uniform in ``+-1/sqrt(D)``, widths as constructed."""
         bound = self.in_features**-0.5
         nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.constant_(self.log_sigma, math.log(self.sigma))
+        nn.init.zeros_(self.widths)
         self.seen.fill_(False)
 
     def bind(self, stats: ClassStats) -> None:
@@ -218,10 +219,13 @@ class GaussianHead(Head):
         self.weight.copy_(torch.where(there[:, None], moved, self.weight))
         self.seen.logical_or_(there)
 
+    def log_sigma(self) -> Tensor:
+        """``(C,)``: ``log s``, that of the classes that share one the same."""
+        own, tail = wide(self.widths), self.tail
+        shared = (own * tail).sum() / tail.sum().clamp_min(1)
+        return math.log(self.sigma) + torch.where(tail, shared, own) / self.in_features**0.5
+
     def forward(self, features: Tensor) -> Tensor:
         """Logits."""
         with torch.autocast(features.device.type, enabled=False):
-            h = wide(features)
-            own, tail = wide(self.log_sigma), self.tail
-            shared = (own * tail).sum() / tail.sum().clamp_min(1)
-            return gaussian_logits(h, wide(self.weight), torch.where(tail, shared, own))
+            return gaussian_logits(wide(features), wide(self.weight), self.log_sigma())
