@@ -78,6 +78,21 @@ def test_a_class_without_validation_rows_borrows_from_its_group():
     np.testing.assert_allclose(weight(), 6 * d / d.sum(), rtol=1e-12)
 
 
+def test_inertia_keeps_a_share_of_the_accuracies_before():
+    weight = Difficulty(1.0, 0.5, class_counts=[10, 5])
+    accuracy = np.zeros(2)
+    for now in ([1.0, 0.2], [0.4, 0.6], [1.0, 0.0]):
+        weight.observe(now)
+        accuracy = 0.5 * accuracy + 0.5 * np.array(now)
+        d = 1 - accuracy
+        np.testing.assert_allclose(weight(), 2 * d / d.sum(), rtol=1e-12)
+    fresh = Difficulty(1.0, 0.5, class_counts=[10, 5])
+    fresh.load_state_dict(weight.state_dict())
+    for one in (weight, fresh):
+        one.observe([0.3, 0.3])
+    assert torch.equal(weight(), fresh())
+
+
 def test_a_masked_class_weighs_nothing_and_has_no_say():
     weight = Difficulty("dynamic", class_counts=ClassStats((30, 0, 5), on_empty="ignore"))
     weight.observe([0.8, NAN, 0.4])
@@ -97,6 +112,8 @@ def test_difficulty_refuses_what_is_no_accuracy():
     for tau in (-1.0, math.inf):
         with pytest.raises(ConfigError, match="tau must be finite and not negative"):
             Difficulty(tau)
+    with pytest.raises(ConfigError, match=r"inertia must lie in \[0, 1\)"):
+        Difficulty(inertia=1.0)
 
 
 # -- effective area --------------------------------------------------------------------------------

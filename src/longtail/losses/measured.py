@@ -32,9 +32,14 @@ class Difficulty(Weight):
     ones; a loop of one's own calls :meth:`observe`. A class that is always right keeps
     ``d_c = 0.001``; one without validation rows borrows the mean accuracy of its shot group.
 
+    A class that is right now gets next to no weight and may be forgotten within the epoch, so that
+    weights swing from epoch to epoch; ``inertia`` keeps a share of the accuracies of before,
+    ``A <- inertia A + (1 - inertia) A_now`` from ``A = 0``.
+
     Args:
         tau: exponent, or ``dynamic`` (``sigmoid(b)``, ``b = max A / (min A + 0.01)``, of the
             published code) or ``dynamic_paper`` (``2 sigmoid(b - 1)``).
+        inertia: in ``[0, 1)``; 0 is the published form.
         class_counts: training counts; absent, :meth:`bind` brings them.
 
     Raises:
@@ -44,7 +49,15 @@ class Difficulty(Weight):
     ACCV 2020.
     """
 
-    def __init__(self, tau: float | str = "dynamic", *, class_counts: Counts = None) -> None:
+    accuracy: Tensor
+
+    def __init__(
+        self,
+        tau: float | str = "dynamic",
+        inertia: float = 0.0,
+        *,
+        class_counts: Counts = None,
+    ) -> None:
         super().__init__()
         if isinstance(tau, str) and tau not in DYNAMIC:
             raise UnknownNameError("exponent", tau, DYNAMIC)
@@ -52,8 +65,16 @@ class Difficulty(Weight):
             raise ConfigError(
                 f"tau must be finite and not negative, not {tau}", "try tau=1.0 or 'dynamic'"
             )
-        self.tau = tau
+        if not 0 <= inertia < 1:
+            raise ConfigError(
+                f"inertia must lie in [0, 1), not {inertia}", "0.5 takes the swings off"
+            )
+        self.tau, self.inertia = tau, inertia
         self.finish(class_counts)
+
+    def on_bind(self, stats: ClassStats) -> None:
+        super().on_bind(stats)
+        self.register_buffer("accuracy", torch.zeros_like(self.value))
 
     def compute(self, stats: ClassStats) -> Tensor:
         return stats.present.to(torch.float64)
@@ -68,7 +89,10 @@ class Difficulty(Weight):
                 "none is known",
                 "give one accuracy for each class, NaN where it is not known",
             )
-        self.value.copy_(difficulty_weights(borrowed(a, stats), self.tau, stats.present))
+        now = borrowed(a, stats)
+        kept = self.inertia * self.accuracy.cpu() + (1 - self.inertia) * now
+        self.value.copy_(difficulty_weights(kept, self.tau, stats.present))
+        self.accuracy.copy_(kept)
 
     def refresh(self, ctx: Context) -> None:
         """Measure on the validation rows."""

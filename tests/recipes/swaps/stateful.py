@@ -21,6 +21,7 @@ PIECES: list[tuple[str, str]] = [
     ("eqlv2", "stages.0.loss.gamma=1.0"),
     ("cdb", "stages.0.loss.weight=uniform()"),
     ("cdb", "tau=dynamic_paper"),
+    ("cdb", "inertia=0.0"),
     ("influence_balanced", "stages.0.loss.weight=uniform()"),
     ("influence_balanced", "stages.0.loss.after=1.0"),
     ("influence_balanced", "stages.0.loss.gamma=1.0"),

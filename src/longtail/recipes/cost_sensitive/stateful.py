@@ -54,12 +54,15 @@ def eqlv2(epochs: float = 200, gamma: float = 12.0, mu: float = 0.8, alpha: floa
         "avoid": "A validation part of one row a class: accuracies of 0 or 1 make the weights "
         "jump. Choosing the last model on the same validation rows.",
         "interpretation": "A class without validation rows borrows the mean accuracy of its shot "
-        "group; the first epoch of a stage has plain weights.",
+        "group; the first epoch of a stage has plain weights. Accuracies are averaged over "
+        "epochs, A <- inertia A + (1 - inertia) A_now: without it (inertia=0, the published form) "
+        "a class that is right loses its weight, is forgotten within the epoch, and weights "
+        "swing.",
     },
 )
-def cdb(epochs: float = 200, tau: float | str = "dynamic") -> Recipe:
+def cdb(epochs: float = 200, tau: float | str = "dynamic", inertia: float = 0.5) -> Recipe:
     """Class-wise difficulty-balanced loss: weights follow validation accuracy, epoch by epoch."""
-    loss = part("cross_entropy", weight=part("difficulty", tau=tau))
+    loss = part("cross_entropy", weight=part("difficulty", tau=tau, inertia=inertia))
     return Recipe(stages=(Stage(epochs, loss=loss),), prior="approximate")
 
 
