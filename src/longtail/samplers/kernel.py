@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from longtail.functional.random import FIRST, GOLDEN, SECOND, Words
 
@@ -11,10 +13,9 @@ __all__ = ["RowTable", "alias_table"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Lines = NDArray[np.complex128]
 Order = NDArray[np.int32] | Ints
 
-_CHUNK = 1 << 14  # buffers of this many draws stay in cache
+_CHUNK = 1 << 15  # buffers of this many draws stay in cache
 _ONE = np.uint64(0x3FF0000000000000)  # the bits of 1.0
 _STEPS = ((np.uint64(30), FIRST), (np.uint64(27), SECOND))
 
@@ -46,7 +47,7 @@ class RowTable:
 
     A uniform number of 52 bits, times the number of columns of an alias table, falls into a
     column and one of its two segments; a segment is mapped linearly onto the rows of its class.
-    So a draw costs a hash, three look-ups and two roundings, whatever ``N`` and ``C``. Classes
+    So a draw costs a hash, three or four look-ups and two roundings, whatever ``N`` and ``C``. Classes
     come with probability ``P_c`` to ``C 2**-52``, rows of a class evenly to ``C n_c 2**-51``.
 
     Args:
@@ -73,9 +74,10 @@ class RowTable:
         if self.bits:
             rest = _lines(column + accept, 1 - accept, n[other], first[other], k)
             self.limit = column + accept
-            self.line = np.stack([line, rest], axis=1).reshape(-1)
+            line = np.stack([line, rest], axis=2).reshape(2, -1)
         else:
-            self.line = np.concatenate([np.zeros(k), line])
+            line = np.concatenate([np.zeros((2, k)), line], axis=1)
+        self.slope, self.offset = line
 
     def rows(self, order: Order, key: int, span: range) -> Ints:
         """Rows of the draws number ``span`` of the stream that ``key`` starts.
@@ -92,20 +94,21 @@ class RowTable:
         m = min(_CHUNK, len(span))
         stride = (int(GOLDEN) * span.step) & 0xFFFFFFFFFFFFFFFF
         counter = np.arange(m, dtype=np.uint64) * np.uint64(stride)
-        buffers = _Buffers(m, order.dtype)
+        table = torch.from_numpy(order)
+        buffers = _Buffers(m, table.dtype)
         for a in range(0, len(span), _CHUNK):
             part = out[a : a + _CHUNK]
             if len(part) < m:
                 m = len(part)
-                buffers, counter = _Buffers(m, order.dtype), counter[:m]
+                buffers, counter = _Buffers(m, table.dtype), counter[:m]
             start = (key + (span[a] + 1) * int(GOLDEN)) & 0xFFFFFFFFFFFFFFFF
-            self._chunk(order, counter, np.uint64(start), buffers, part)
+            self._chunk(table, counter, np.uint64(start), buffers, part)
         return out
 
     def _chunk(
-        self, order: Order, counter: Words, start: np.uint64, b: _Buffers, out: Ints
+        self, order: Tensor, counter: Words, start: np.uint64, b: _Buffers, out: Ints
     ) -> None:
-        word, over, number = b.word, b.over, b.number
+        word, over, number, spare = b.word, b.over, b.number, b.word.view(np.float64)
         np.add(counter, start, out=word)
         for shift, factor in _STEPS:
             np.right_shift(word, shift, out=over)
@@ -117,39 +120,36 @@ class RowTable:
             np.right_shift(word, np.uint64(64 - self.bits), out=over)
             np.right_shift(word, np.uint64(12), out=word)
             np.bitwise_or(word, _ONE + np.uint64(self.bits << 52), out=word)  # columns times 1.x
-            number, limit = word.view(np.float64), number
-            np.take(self.limit, index, out=limit, mode="clip")
-            np.greater_equal(number, limit, out=b.second)
+            number, spare = spare, number
+            np.take(self.limit, index, out=spare, mode="clip")
+            np.greater_equal(number, spare, out=b.second)
             np.add(index, index, out=index)
             np.add(index, b.second, out=index)
         else:
             np.right_shift(word, np.uint64(12), out=word)
             np.bitwise_or(word, _ONE, out=word)
-            np.multiply(word.view(np.float64), float(self.columns), out=number)
+            np.multiply(spare, float(self.columns), out=number)
             np.copyto(index, number, casting="unsafe")
-        np.take(self.line, index, out=b.line, mode="clip")
-        np.multiply(number, b.line.real, out=number)
-        np.add(number, b.line.imag, out=number)
-        place = index
-        np.copyto(place, number, casting="unsafe")
-        if order.dtype == np.int64:
-            np.take(order, place, out=out, mode="clip")
-        else:
-            np.take(order, place, out=b.row, mode="clip")
-            np.copyto(out, b.row)
+        np.take(self.slope, index, out=spare, mode="clip")
+        np.multiply(number, spare, out=number)
+        np.take(self.offset, index, out=spare, mode="clip")
+        np.add(number, spare, out=number)
+        np.copyto(index, number, casting="unsafe")
+        torch.index_select(order, 0, torch.from_numpy(index), out=b.row)
+        np.copyto(out, b.row.numpy())
 
 
 class _Buffers:
     """Working memory of one chunk."""
 
-    def __init__(self, m: int, dtype: np.dtype[np.signedinteger]) -> None:
+    def __init__(self, m: int, dtype: torch.dtype) -> None:
         self.word, self.over = np.empty(m, np.uint64), np.empty(m, np.uint64)
         self.number, self.second = np.empty(m), np.empty(m, dtype=bool)
-        self.line, self.row = np.empty(m, np.complex128), np.empty(m, dtype)
+        self.row = torch.empty(m, dtype=dtype)
 
 
-def _lines(low: Floats, width: Floats, rows: Floats, first: Floats, columns: int) -> Lines:
-    """Slope and offset (as real and imaginary part) that take a segment to its class's rows.
+def _lines(low: Floats, width: Floats, rows: Floats, first: Floats, columns: int) -> Floats:
+    """``(2, K)``: slope and offset that take a segment to its class's rows.
 
     Both ends keep clear of the next class by more than the rounding of ``number slope + offset``;
     a segment too narrow for that gives the middle row.
@@ -158,4 +158,4 @@ def _lines(low: Floats, width: Floats, rows: Floats, first: Floats, columns: int
         clear = 2.0 * columns * rows / width * 2.0**-51
         slope = np.where(2 * clear < rows, (rows - 2 * clear) / width, 0.0)
     offset = np.where(slope > 0, first + clear - low * slope, first + np.floor(rows / 2) + 0.5)
-    return slope + 1j * offset
+    return np.stack([slope, offset])
