@@ -223,7 +223,8 @@ class GaussianHead(Head):
         """``(C,)``: ``log s``, that of the classes that share one the same."""
         own, tail = wide(self.widths), self.tail
         shared = (own * tail).sum() / tail.sum().clamp_min(1)
-        return math.log(self.sigma) + torch.where(tail, shared, own) / self.in_features**0.5
+        widths = torch.where(tail, shared, own) / math.sqrt(self.in_features)
+        return widths + math.log(self.sigma)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits."""
