@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from longtail.errors import DataError
 
-__all__ = ["class_order", "encode_labels", "label_names", "read_labels"]
+__all__ = ["class_order", "encode_labels", "label_array", "label_names", "read_labels"]
 
 _INTEGER = re.compile(r"[+-]?\d+")
-_ATTRIBUTES = ("targets", "labels", "get_labels")
+_ATTRIBUTES = ("targets", "labels", "get_labels", "y")
+_LISTS = ("samples", "imgs")
+_COLUMNS = ("label", "labels", "target", "fine_label")
 
 
 def class_order(names: Iterable[str]) -> tuple[str, ...]:
@@ -91,62 +94,94 @@ def read_labels(source: Any) -> Tensor:
 
     Reads sequences, arrays, tensors and series; ``TensorDataset`` (its last tensor), ``Subset``
     and ``ConcatDataset`` (through their indices and members); objects with ``targets``,
-    ``labels`` or ``get_labels()``; Hugging Face datasets with a ``label`` column.
+    ``labels``, ``get_labels()`` or ``y``; folders with ``samples`` or ``imgs``, lists of
+    ``(path, class id)``; Hugging Face datasets with a column ``label``, ``labels``, ``target``
+    or ``fine_label``, read as a column.
 
     Raises:
         DataError: there are no labels to be found, or they are no whole numbers.
     """
-    found = _find(source)
-    if isinstance(found, Tensor):
-        values = found.detach().cpu().numpy()
-    else:
-        values = np.asarray(found)
-    if values.ndim != 1:
-        raise DataError(
-            f"labels must be one whole number a row, not shape {values.shape}",
-            "give a list of N class ids",
-        )
-    if values.dtype.kind == "f" and not np.equal(values, np.round(values)).all():
-        raise DataError("labels must be whole numbers", "these look like a regression target")
-    if values.dtype.kind not in "iufb":
-        raise DataError(
-            f"labels must be whole numbers, not {values.dtype}",
-            "turn names into ids first: longtail.labels.encode_labels(labels)",
-        )
-    return torch.from_numpy(values.astype(np.int64))
+    return torch.from_numpy(label_array(source).astype(np.int64, copy=False))
 
 
-def _find(source: Any) -> Any:
-    from torch.utils.data import ConcatDataset, Subset, TensorDataset
+def label_array(source: Any) -> NDArray[np.integer]:
+    """As :func:`read_labels`, as an array of the integers that are there: nothing is copied
+    that need not be.
+
+    Raises:
+        DataError: there are no labels to be found, they are no whole numbers, or there is none.
+    """
+    values = _find(source)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1 or not len(values):
+        raise DataError(
+            f"labels must be one whole number a row, N >= 1 of them, not shape {values.shape}",
+            "give a list of N class ids; one-hot rows become labels with argmax(1)",
+        )
+    if values.dtype.kind == "f":
+        if not np.equal(values, np.round(values)).all():
+            raise DataError(
+                "labels must be whole numbers",
+                "these look like a regression target, or are missing",
+            )
+        return values.astype(np.int64)
+    return values.astype(np.uint8) if values.dtype.kind == "b" else values
+
+
+def _find(source: Any) -> NDArray[Any]:
+    """The labels as an array of numbers, one an item of the source."""
+    from torch.utils.data import ConcatDataset, IterableDataset, Subset, TensorDataset
 
     if isinstance(source, Subset):
-        return _find(source.dataset)[torch.as_tensor(source.indices, dtype=torch.int64)]
+        return _find(source.dataset)[np.asarray(source.indices, dtype=np.int64)]
     if isinstance(source, ConcatDataset):
-        return torch.cat([read_labels(d) for d in source.datasets])
+        return np.concatenate([label_array(d) for d in source.datasets])
+    if isinstance(source, IterableDataset):
+        raise DataError(
+            f"the labels of a stream ({type(source).__name__}) are known only as it flows by",
+            "use longtail.samplers.Reservoir or RejectionSampler, or pass labels=[...]",
+        )
     if isinstance(source, TensorDataset):
-        return source.tensors[-1]
+        return _numbers(source.tensors[-1])
     if isinstance(source, Tensor | np.ndarray | list | tuple | range) or hasattr(source, "iloc"):
-        return _tensor(source)
+        return _numbers(source)
+    columns = getattr(source, "column_names", None)
+    if isinstance(columns, list | tuple):
+        return _column(source, columns)
     for name in _ATTRIBUTES:
         value = getattr(source, name, None)
         if value is not None:
-            return _tensor(value() if callable(value) else value)
-    if "label" in (getattr(source, "column_names", None) or ()):
-        return _tensor(source["label"])
+            return _numbers(value() if callable(value) else value)
+    for name in _LISTS:
+        value = getattr(source, name, None)
+        if value is not None:
+            return _numbers([item[1] for item in value])
     raise DataError(
         f"no labels found in a {type(source).__name__}",
         "give it an attribute targets or labels, or pass labels=[...]",
     )
 
 
-def _tensor(values: Any) -> Tensor:
-    """Any sequence of numbers as a tensor (so that indices apply)."""
+def _column(source: Any, columns: Sequence[str]) -> NDArray[Any]:
+    """The label column of a table of columns, fetched as a column."""
+    name = next((n for n in _COLUMNS if n in columns), None)
+    if name is None:
+        raise DataError(
+            f"none of the columns {', '.join(columns)} is known to hold labels",
+            f"name it {' or '.join(map(repr, _COLUMNS))}, or pass the column itself as labels",
+        )
+    return _numbers(source[name][:])
+
+
+def _numbers(values: Any) -> NDArray[Any]:
+    """Any sequence of numbers as an array."""
     if isinstance(values, Tensor):
-        return values
+        values = values.detach().cpu().numpy()
     array = np.asarray(values)
-    if array.dtype.kind not in "iufb":
+    if array.dtype.kind not in "iufb" and array.size:
         raise DataError(
             f"labels must be whole numbers, not {array.dtype}",
             "turn names into ids first: longtail.labels.encode_labels(labels)",
         )
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return array

@@ -46,7 +46,7 @@ class Narrow(Loss):
 class SaysOtherwise(ClassDraw):
     """Draws rows alike and says that it draws classes alike, ``(N,)``."""
 
-    positions = Instance.positions
+    rows = Instance.rows
 
     def marginal(self, fraction: float) -> Any:
         return self.even()

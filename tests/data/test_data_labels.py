@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import ConcatDataset, Subset, TensorDataset
+from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
 
+from longtail import create
 from longtail.errors import DataError
-from longtail.labels import class_order, encode_labels, label_names, read_labels
+from longtail.labels import class_order, encode_labels, label_array, label_names, read_labels
 
 
 class Holder:
@@ -19,6 +20,39 @@ class Holder:
 class Method:
     def get_labels(self):
         return [1, 2]
+
+
+class Columns:
+    """As the tables of Hugging Face: columns by name, rows by number."""
+
+    def __init__(self, **columns):
+        self.columns, self.column_names = columns, list(columns)
+
+    def __len__(self):
+        return len(next(iter(self.columns.values())))
+
+    def __getitem__(self, key):
+        if not isinstance(key, str):
+            pytest.fail("a row was read")
+        return self.columns[key]
+
+
+class Unwalked(Dataset):
+    """A data set whose items must not be read."""
+
+    def __init__(self, targets):
+        self.targets = targets
+
+    def __len__(self):
+        return len(self.targets)
+
+    def __getitem__(self, row):
+        pytest.fail("an item was read")
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        pytest.fail("a stream was read")
 
 
 def test_order_is_by_number_only_when_all_are_numbers():
@@ -61,6 +95,14 @@ def test_every_container():
         (Holder(labels=np.asarray([5, 6])), [5, 6]),
         (Method(), [1, 2]),
         (np.asarray([1.0, 2.0]), [1, 2]),
+        (np.asarray([[1], [2]]), [1, 2]),
+        (range(3), [0, 1, 2]),
+        (Holder(samples=[("a.png", 4), ("b.png", 2)]), [4, 2]),
+        (Subset(Holder(imgs=[("a.png", 4), ("b.png", 2)]), [1]), [2]),
+        (Columns(label=[3, 1, 2]), [3, 1, 2]),
+        (Columns(text=["a"], fine_label=np.asarray([7])), [7]),
+        (Subset(Columns(labels=torch.tensor([5, 6])), [1, 0]), [6, 5]),
+        (ConcatDataset([Columns(label=[3, 1]), Unwalked([9])]), [3, 1, 9]),
     ]
     for source, expected in cases:
         found = read_labels(source)
@@ -68,7 +110,41 @@ def test_every_container():
         assert found.tolist() == expected
 
 
-@pytest.mark.parametrize("bad", [["a", "b"], np.eye(2), [0.5, 1.0], object()])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ["a", "b"],
+        np.eye(2),
+        [0.5, 1.0],
+        [1.0, float("nan")],
+        [],
+        object(),
+        Endless(),
+        Columns(text=["a"], stars=[1]),
+        Holder(samples=[("a", "cat")]),
+    ],
+)
 def test_unreadable_labels(bad):
-    with pytest.raises(DataError):
+    with pytest.raises(DataError) as caught:
         read_labels(bad)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_what_is_there_is_not_copied():
+    y = torch.arange(5)
+    assert read_labels(y).data_ptr() == y.data_ptr()
+    small = np.arange(5, dtype=np.uint8)
+    assert label_array(small) is small
+
+
+def test_samplers_take_any_of_these():
+    data = Unwalked([0, 1, 0, 2, 0, 1])
+    expected = create("sampler", "class_balanced", labels=data.targets).draw(1)
+    for source in (
+        data,
+        np.asarray(data.targets, dtype=np.int16),
+        Columns(label=data.targets),
+        Subset(ConcatDataset([data, data]), [6, 1, 8, 3, 10, 5]),
+    ):
+        sampler = create("sampler", "class_balanced", labels=source)
+        assert torch.equal(sampler.draw(1), expected)

@@ -36,9 +36,24 @@ CASES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
     "meta_weight_net": ("meta_weight_net", (SGD,), {}),
     # a frozen trunk in eval mode would bring the running statistics, which do differ, into play
     "crt": ("crt", (SGD, "stages.1.optimizer=sgd(lr=0.05)", "bn=train"), {"epochs": 2}),
+    "bilateral": ("bilateral", (SGD,), {}),
+    "dcl": ("dcl", (SGD,), {}),
+    "quintuplet": ("quintuplet", (SGD,), {}),
+    "meta_sampler": (
+        "meta_sampler",
+        (SGD, "stages.1.optimizer=sgd(lr=0.05)", "stages.1.bn=train", "cache=null"),
+        {"epochs": 2},
+    ),
     "average": ("ce", (SGD, "ema=0.9", "clip=0.5"), {}),
+    # counts told by every row, and noise keyed by the row
+    "seesaw": ("seesaw", (SGD, "counts=online"), {"epochs": 2}),
+    "gcl": ("gcl", (SGD, "stages.1.optimizer=sgd(lr=0.05)", "bn=train"), {"epochs": 2}),
+    "eql": ("eql", (SGD,), {}),
+    "drs": ("drw", (SGD, "resample=true", "defer_until=0.5"), {"epochs": 2}),
 }
-PLAIN = ("paco", "weighted", "meta_weight_net", "crt", "average")
+PLAIN = (
+    "paco", "weighted", "meta_weight_net", "crt", "bilateral", "meta_sampler", "average", "seesaw", "gcl",
+)  # fmt: skip
 
 
 def config_of(name: str, output: Path, **more: Any) -> dict[str, Any]:
@@ -132,6 +147,7 @@ class Launched:
         self.tables: dict[str, dict[str, Any]] = {
             "ce-table": {**base, "recipe": "ce", "set": (SGD,)},
             "cb-table": {**base, "recipe": "cb", "set": (SGD, "beta=0.99")},
+            "held-table": {**base, "recipe": "ce", "set": (SGD, "update=max_norm")},
         }
         cases: list[dict[str, Any]] = [{"config": config_of(n, folder / f"{n}-two")} for n in PLAIN]
         for name, config in self.tables.items():
@@ -163,7 +179,7 @@ def test_two_ranks_are_two_micro_batches(launched: Launched, name: str) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["ce-table", "cb-table"])
+@pytest.mark.parametrize("name", ["ce-table", "cb-table", "held-table"])
 def test_two_ranks_are_the_full_batch_without_batchnorm(launched: Launched, name: str) -> None:
     folder = launched.folder
     fit(RunConfig(**launched.tables[name], output=folder / f"{name}-one"))

@@ -35,6 +35,10 @@ def evaluate(
             "--adapt", help="Weigh the experts by their stability on the rows, labels unseen."
         ),
     ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Least confidence of a decision, for runs that can refuse (taxonomy)."),
+    ] = None,
     target_prior: TargetPrior = None,
     prior_method: PriorMethod = "em",
     force: Force = False,
@@ -46,6 +50,8 @@ def evaluate(
     from longtail.engine.run import chunks
 
     model = open_run(run, device)
+    if threshold is not None:
+        model.refuse_below(threshold)
     split = _own_test(model, flags) if data is None else _rows(model, data, flags)
     if adapt:
         for line in _adapt(model, split, flags):

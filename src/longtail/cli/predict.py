@@ -6,8 +6,8 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +45,10 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Add one column a class, named p:CLASS.")
     ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Least confidence of a decision, for runs that can refuse (taxonomy)."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     target_prior: TargetPrior = None,
     prior_method: PriorMethod = "em",
@@ -60,6 +64,8 @@ def predict(
     from longtail.engine.checkpoint import write_atomic
 
     model = open_run(run, device)
+    if threshold is not None:
+        model.refuse_below(threshold)
     rows = read_inputs(inputs, model.info["modality"])
     readable = _readable(model, rows)
     found = aim(model, target_prior, readable, data_root, method=prior_method, force=force)
@@ -67,11 +73,12 @@ def predict(
     writer = csv.writer(text, lineterminator="\n")
     names = model.class_names
     extra = [f"p:{n}" for n in names] if probabilities else []
-    writer.writerow([defuse(c) for c in (*COLUMNS, *extra, "error")])
+    own = model.column_names
+    writer.writerow([defuse(c) for c in (*COLUMNS, *own, *extra, "error")])
     failed = 0
     for row in _answers(model, rows):
         failed += bool(row.error)
-        writer.writerow(_cells(row, names, len(extra)))
+        writer.writerow(_cells(row, names, own, len(extra)))
     write_atomic(output, text.getvalue().encode())
     about = {**_about(model, run), "rows": len(rows), "errors": failed}
     if found is not None:
@@ -85,11 +92,12 @@ def predict(
 
 @dataclass(frozen=True)
 class Answer:
-    """One input: its probabilities, or why there are none."""
+    """One input: its probabilities and what the network says beside, or why there are none."""
 
     id: str
     probability: Tensor | None
     error: str = ""
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 def defuse(value: object) -> str:
@@ -189,17 +197,20 @@ def _answers(run: Run, rows: Rows) -> Iterator[Answer]:
         if x is None:
             yield Answer(part.ids[0], None, error)
             continue
-        found = run.predict_proba(x)
-        yield from (Answer(i, p) for i, p in zip(part.ids, found, strict=True))
+        found, columns = run.answers(x)
+        beside = [{k: v[row] for k, v in columns.items()} for row in range(len(found))]
+        yield from (Answer(i, p, "", b) for i, p, b in zip(part.ids, found, beside, strict=True))
 
 
-def _cells(answer: Answer, names: Sequence[str], extra: int) -> list[str]:
+def _cells(answer: Answer, names: Sequence[str], own: Sequence[str], extra: int) -> list[str]:
     if answer.probability is None:
-        return [defuse(answer.id), *[""] * (len(COLUMNS) - 1 + extra), defuse(answer.error)]
+        blank = [""] * (len(COLUMNS) - 1 + len(own) + extra)
+        return [defuse(answer.id), *blank, defuse(answer.error)]
     best, second = answer.probability.topk(2).indices.tolist()
     p = answer.probability.tolist()
     cells = (answer.id, names[best], best, _number(p[best]), _number(p[best] - p[second]))
-    rest = (names[second], _number(p[second]), *[_number(v) for v in p[:extra]], "")
+    beside = [answer.beside[name] for name in own]
+    rest = (names[second], _number(p[second]), *beside, *[_number(v) for v in p[:extra]], "")
     return [defuse(c) for c in (*cells, *rest)]
 
 

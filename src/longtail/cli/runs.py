@@ -58,7 +58,7 @@ def open_run(folder: Path, device: str) -> Run:
             f"the run in {folder} is not finished", "end it with its command and --resume"
         )
     from longtail.engine.launch import launch
-    from longtail.engine.run import load_run
+    from longtail.engine.reading import load_run
 
     return load_run(folder, device=str(launch(device).device))
 

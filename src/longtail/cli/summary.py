@@ -23,6 +23,10 @@ def metrics_table(metrics: dict[str, Any], class_names: Sequence[str]) -> str:
         lines.append(f"{key.replace('_', ' '):18s} {_percent(metrics[key]):>9s}{near}")
     ece = metrics.get("ece")
     lines.append(f"{'ece':18s} {'-' if ece is None else f'{ece:.4f}':>9s}")
+    lines += [
+        f"{key.replace('_', ' '):25s} {value:.4f}"
+        for key, value in (metrics.get("decisions") or {}).items()
+    ]
     never = metrics["never_predicted"]
     if never:
         more = "" if len(never) <= 8 else " ..."

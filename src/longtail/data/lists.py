@@ -25,12 +25,14 @@ __all__ = [
     "read_class_names",
     "read_json",
     "read_list",
+    "read_text",
 ]
 
 Lines = tuple[list[str], list[str]]
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A text file, packed by xz or not."""
     try:
         if path.suffix == ".xz":
             with lzma.open(path, "rt", encoding="utf-8-sig") as file:
@@ -51,7 +53,7 @@ def read_list(path: Path) -> Lines:
         DataError: a line without a label (named), or no line at all.
     """
     names, labels = [], []
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         name, _, label = line.rstrip().rpartition("\t" if "\t" in line.strip() else " ")
@@ -69,7 +71,7 @@ def read_list(path: Path) -> Lines:
 
 def read_class_names(path: Path) -> tuple[str, ...]:
     """Class names, one a line in id order; or a table with a ``name`` column (tab or comma)."""
-    lines = [line for line in _text(path).splitlines() if line.strip()]
+    lines = [line for line in read_text(path).splitlines() if line.strip()]
     header = lines[0].lower().split("\t" if "\t" in lines[0] else ",") if lines else []
     if len(header) > 1 and "name" in header:
         mark = "\t" if "\t" in lines[0] else ","
@@ -138,7 +140,7 @@ def _raw(name: str, lines: dict[str, Lines], root: Path, where: str, options: Op
 def read_json(path: Path) -> Lines:
     """Paths and labels of BoT-LT (``fpath``, ``category_id``) or COCO-style JSON."""
     try:
-        found: Any = json.loads(_text(path))
+        found: Any = json.loads(read_text(path))
         rows = found["annotations"]
         if rows and "fpath" in rows[0]:
             return [str(r["fpath"]) for r in rows], [str(r["category_id"]) for r in rows]

@@ -105,8 +105,9 @@ def _optimizer(
     """The stage's optimiser; each group remembers the rate its schedule scales."""
     own = _rate(state, settings) if settings.lr is None else settings.lr
     rate = stage.lr * own * _alone(state, stage)
+    decay = state.recipe.weight_decay
     spec = optimizer_spec(
-        stage.optimizer, _defaults(state), lr=rate, weight_decay=state.recipe.weight_decay
+        stage.optimizer, _defaults(state), lr=rate, weight_decay=decay, decay=stage.decay
     )
     optimizer = build_optimizer(spec, named, lr_scale=stage.lr_scale)
     for group in optimizer.param_groups:
@@ -185,8 +186,11 @@ class Streams:
                 f"objective {self.stage.objective.name!r} needs a meta set and the recipe cuts none",
                 "set meta_per_class in the recipe",
             )
-        known = isinstance(stream.sampler, PartSpec | str)
-        live = instantiate("samplers", stream.sampler) if known else stream.sampler
+        live = stream.sampler
+        if isinstance(live, PartSpec | str):
+            live = instantiate("samplers", live)
+        elif callable(live):
+            live = live(self.main.sampler)
         seed = hash_seed(self.state.seed, self.number, name)
         live.bind_labels(pool.labels.cpu(), self.state.stats.num_classes, seed)
         live.epochs = self.ctx.progress.epochs

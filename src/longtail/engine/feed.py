@@ -18,6 +18,7 @@ from torch import Tensor
 
 from longtail.engine.ranks import Ranks
 from longtail.functional.random import uniforms
+from longtail.samplers.base import Sampler
 from longtail.types import Batch, ClassStats
 
 __all__ = ["Feed", "JoinedStore", "Plan", "StageData", "StreamSource", "pass_rows", "to_float"]
@@ -149,6 +150,18 @@ class StreamSource:
         start = epoch * length - first * n
         return draws[start : start + length]
 
+    def check(self, order: Tensor) -> None:
+        """Compare the classes of epoch 0's rows with what the sampler's rule promises.
+
+        Raises:
+            DataError: they differ by more than chance could.
+        """
+        if isinstance(self.sampler, Sampler):
+            labels = self.data.labels.cpu()[order]
+            for number, part in enumerate(labels.split(len(self.data))):
+                seen = torch.bincount(part, minlength=len(self.sampler.counts))
+                self.sampler.check_draws(seen.numpy(), number)
+
 
 @dataclass
 class Plan:
@@ -254,6 +267,9 @@ class Feed:
         total = self.rows
         sources = {"": self.main, **self.streams}
         orders = {name: s.order(epoch, total) for name, s in sources.items()}
+        if epoch == 0:
+            for name, source in sources.items():
+                source.check(orders[name])
         tables: dict[str, Tensor] = {}
         for name in sources:
             for v, view in enumerate(self._views(name)):

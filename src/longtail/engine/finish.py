@@ -36,7 +36,6 @@ def finish(
 
 
 def _fit_data(run: Run, data: Any, state: RunState) -> FitData:
-    head = state.network.head
     outputs, target = None, None
     if data.validation is not None and len(data.validation.labels):
         parts = [run.outputs(x) for x, _ in chunks(data.validation, state.device)]
@@ -44,8 +43,7 @@ def _fit_data(run: Run, data: Any, state: RunState) -> FitData:
             torch.cat([o.logits for o in parts]).cpu(), torch.cat([o.features for o in parts]).cpu()
         )
         target = data.validation.labels.cpu()
-    weight = getattr(head, "weight", None)
-    bias = getattr(head, "bias", None)
+    weight, bias = state.network.affine() or (None, None)
     return FitData(
         outputs=outputs,
         target=target,

@@ -39,6 +39,9 @@ class Handover:
     def __call__(self, state: RunState) -> None:
         """Change network, data or teachers."""
 
+    def check(self, state: RunState) -> None:
+        """Refuse before the first step what could not be done later."""
+
     def expand(self, state: RunState, stage: Stage) -> tuple[Stage, ...]:
         """The stages to run in place of ``stage`` (itself by default)."""
         return (dataclasses.replace(stage, expand=None),)

@@ -66,6 +66,7 @@ def run_stage(
     for now in range(epoch, stage.epochs):
         progress.set(now, step)
         if step == 0:
+            ctx.loss.refresh(ctx)
             stage.objective.refresh(ctx)
         set_modes(ctx.model, stage.bn)
         plan = stage.feed.plan(now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -69,14 +70,34 @@ def build_optimizer(
 
 
 def optimizer_spec(
-    stage_spec: PartSpec | None, defaults: dict[str, str], *, lr: float, weight_decay: float
+    stage_spec: PartSpec | None,
+    defaults: dict[str, str],
+    *,
+    lr: float,
+    weight_decay: float,
+    decay: float = 1.0,
 ) -> PartSpec:
-    """The stage's optimiser, or the backbone's own with the recipe's weight decay."""
-    if stage_spec is not None:
-        return stage_spec.replace(lr=stage_spec.kwargs.get("lr", lr))
-    name = defaults.get("optimizer", "sgd")
-    decay = weight_decay if name == "sgd" else float(defaults.get("weight_decay", 1e-2))
-    return part(name, lr=lr, weight_decay=decay)
+    """The stage's optimiser, or the backbone's own with the recipe's weight decay.
+
+    Its weight decay is multiplied by ``decay``.
+    """
+    if not (0 <= decay < math.inf):
+        raise ConfigError(
+            f"decay must be a factor of at least 0, not {decay}", "1 is the usual weight decay"
+        )
+    if stage_spec is None:
+        name = defaults.get("optimizer", "sgd")
+        own = weight_decay if name == "sgd" else float(defaults.get("weight_decay", 1e-2))
+        return part(name, lr=lr, weight_decay=decay * own)
+    spec = stage_spec.replace(lr=stage_spec.kwargs.get("lr", lr))
+    if decay == 1:
+        return spec
+    if decay and "weight_decay" not in spec.kwargs:
+        raise ConfigError(
+            f"decay={decay:g} has no weight decay of {spec} to multiply",
+            f"write optimizer={spec.name}(weight_decay=...), or set decay=1",
+        )
+    return spec.replace(weight_decay=decay and decay * spec.kwargs["weight_decay"])
 
 
 def select_trainable(model: nn.Module, trains: str) -> list[tuple[str, nn.Parameter]]:

@@ -14,7 +14,7 @@ from longtail.engine.stage import Stage
 from longtail.engine.state import RunState
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.posthoc.prior import read_target_prior
-from longtail.registry import PartSpec, instantiate
+from longtail.registry import PartSpec, get, instantiate
 from longtail.types import Progress
 
 __all__ = ["preflight", "stage_prior_of"]
@@ -43,7 +43,9 @@ def preflight(state: RunState, target_prior: Any) -> None:
     for number, stage in enumerate(state.stages):
         for field, kind in KINDS.items():
             for spec in _specs(getattr(stage, field)):
-                instantiate(kind, spec)
+                made = instantiate(kind, spec)
+                if kind == "handovers":
+                    made.check(state)
         if stage.bn not in BN_MODES:
             raise UnknownNameError("BatchNorm policy", stage.bn, BN_MODES)
         if stage.optimizer is not None and stage.optimizer.name not in OPTIMIZERS:
@@ -59,7 +61,9 @@ def preflight(state: RunState, target_prior: Any) -> None:
         if stage.trains == "all" or "head" in stage.trains:
             prior = stage_prior_of(state, stage)
     for spec in state.recipe.finish:
-        instantiate("handovers", spec)
+        instantiate("handovers", spec).check(state)
+    for spec in state.recipe.adjusters:
+        _check_linear(state, spec)
     adjusters = [instantiate("adjusters", a).bind(state.stats) for a in state.recipe.adjusters]
     if target_prior == "as_trained":
         return
@@ -70,6 +74,16 @@ def preflight(state: RunState, target_prior: Any) -> None:
             f"the prior that recipe {state.recipe.name!r} answers to is not known, so it cannot "
             f"be moved to {target_prior!r}",
             "keep --target-prior as_trained",
+        )
+
+
+def _check_linear(state: RunState, spec: PartSpec) -> None:
+    """Refuse an adjuster of linear weights on a head that has none."""
+    if "linear_head" in get("adjusters", spec.name).needs and state.network.affine() is None:
+        raise ConfigError(
+            f"{spec.name} works on the weights of one linear head, and this network's logits are "
+            "no linear function of its features",
+            "use head=linear, or leave the adjuster out",
         )
 
 

@@ -14,26 +14,20 @@ import torch
 from torch import Tensor
 
 from longtail.engine.checkpoint import (
-    fitting,
     join_state,
-    load_tensors,
     save_tensors,
-    split_state,
     write_atomic,
 )
 from longtail.engine.feed import pass_rows, to_float
 from longtail.engine.folder import RunFolder
-from longtail.engine.stage import Recipe
 from longtail.errors import ConfigError, DataError
 from longtail.metrics import Accumulator, intervals
-from longtail.models import InputSpec, TreeNetwork, build_network
 from longtail.posthoc.aggregation import aggregate
 from longtail.posthoc.estimate import PriorEstimate, estimate_target_prior
 from longtail.posthoc.prior import read_target_prior, shift_offset
-from longtail.registry import instantiate
 from longtail.types import ClassStats, Outputs
 
-__all__ = ["Predictions", "Run", "chunks", "load_run"]
+__all__ = ["Predictions", "Run", "chunks"]
 
 
 @dataclass
@@ -209,6 +203,42 @@ class Run:
         """``(N, C)`` probabilities; their argmax is the prediction."""
         return self.predict_logits(x).softmax(-1)
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """What :meth:`answers` says of a row beside its probabilities."""
+        head = self.network.decider
+        return () if head is None else tuple(head.column_names)
+
+    @torch.no_grad()
+    def answers(self, x: Tensor) -> tuple[Tensor, dict[str, list[str]]]:
+        """``(N, C)`` probabilities, and the columns of the network's own (taxonomy node ...)."""
+        parts: list[Tensor] = []
+        columns: dict[str, list[str]] = {name: [] for name in self.column_names}
+        for chunk in x.split(pass_rows(x.shape[1:], self.device)):
+            outputs = self.outputs(chunk)
+            p = self.logits_of(outputs).softmax(-1)
+            if columns:
+                said = self.network.decider.columns(outputs.features, p.argmax(1))
+                for name, values in said.items():
+                    columns[name] += values
+            parts.append(p.cpu())
+        return torch.cat(parts), columns
+
+    def refuse_below(self, threshold: float) -> None:
+        """Ask another confidence of the decisions of a network that can refuse.
+
+        Raises:
+            ConfigError: the network decides on a class always, or the number does not fit.
+        """
+        head = self.network.decider
+        if head is None:
+            raise ConfigError(
+                f"recipe {self.info['recipe']['name']!r} decides on a class always",
+                "leave the threshold out, or train a recipe with a taxonomy",
+            )
+        head.refuse_below(threshold)
+
+    @torch.no_grad()
     def evaluate(self, split: Any, *, seed: int = 0) -> tuple[dict[str, Any], Predictions]:
         """Metrics with intervals, and the predictions they were counted from.
 
@@ -218,19 +248,27 @@ class Run:
         stats = self.stats
         counter = Accumulator(stats.num_classes, device=self.device)
         rows: list[tuple[Tensor, ...]] = []
+        beside: list[dict[str, Tensor]] = []
+        head = self.network.decider
         for x, target in chunks(split, self.device):
-            logits = self.logits_of(self.outputs(x))
+            outputs = self.outputs(x)
+            logits = self.logits_of(outputs)
             target = target.to(logits.device)
             counter.update(logits, target)
             p = logits.softmax(-1)
             best = p.max(-1)
             rows.append((target, best.indices, best.values, p.gather(1, target[:, None])[:, 0]))
+            if head is not None:
+                beside.append(head.measures(outputs.features, best.indices, target))
         columns = [torch.cat(c).cpu().numpy() for c in zip(*rows, strict=True)]
         said = Predictions([str(i) for i in split.ids], *columns)
         result = counter.compute(stats)
         result["intervals"] = intervals(
             said.target, said.prediction == said.target, stats, seed=seed
         )
+        if beside and beside[0]:
+            named = {k: torch.cat([b[k] for b in beside]) for k in beside[0]}
+            result["decisions"] = {k: float(v.mean()) for k, v in named.items()}
         return result, said
 
     def adapt(
@@ -308,61 +346,3 @@ def chunks(split: Any, device: torch.device | str) -> Iterator[tuple[Tensor, Ten
     index = torch.arange(len(split.labels)).split(pass_rows(split.store.shape, device))
     for x, rows in zip(split.store.batches(list(index), 0), index, strict=True):
         yield x, split.labels[rows.to(split.labels.device)]
-
-
-def load_run(folder: Path | str, *, device: str = "cpu") -> Run:
-    """Read a finished run from its folder; only tensors and JSON are read."""
-    place = RunFolder(Path(folder), write=False)
-    with fitting("run.json or model.safetensors"):
-        return _read(place, device)
-
-
-def _read(place: RunFolder, device: str) -> Run:
-    info = place.read("run.json")
-    recipe = Recipe.from_data(info["recipe"])
-    tensors, _ = load_tensors(place.path / "model.safetensors")
-    parts = split_state(tensors)
-
-    def network() -> Any:
-        return build_network(
-            recipe.network,
-            input_spec=InputSpec.from_data(info["inputs"]),
-            backbone=info["backbone"],
-            num_classes=len(info["class_names"]),
-            head=recipe.head,
-            projector=recipe.projector,
-            seed=0,
-        )
-
-    live = _assemble(info["structure"], network, len(info["class_names"]))
-    live.load_state_dict(parts["network"])
-    if info["channels_last"]:  # the layout of training: the same sums in the same order
-        live = live.to(memory_format=torch.channels_last)
-    adjusters = []
-    for number, spec in enumerate(recipe.adjusters):
-        adjuster = instantiate("adjusters", spec)
-        adjuster.restore(parts.get(f"adjuster:{number}", {}))
-        adjusters.append(adjuster)
-    effective, target = (
-        None if v is None else torch.tensor(v, dtype=torch.float64)
-        for v in (info["effective_prior"], info.get("target"))
-    )
-    return Run(
-        info,
-        live.to(device).eval(),
-        [a.to(device) for a in adjusters],
-        effective,
-        torch.device(device),
-        info["target_prior"],
-        target,
-        metrics=place.read("metrics.json") if (place.path / "metrics.json").is_file() else {},
-        folder=place.path,
-    )
-
-
-def _assemble(structure: dict[str, Any], network: Any, classes: int) -> Any:
-    """The final network: the recipe's own, or a tree of such networks."""
-    if "leaves" not in structure:
-        return network()
-    leaves = [network() if has else None for has in structure["leaves"]]
-    return TreeNetwork(network(), leaves, structure["groups"], classes)

@@ -27,8 +27,9 @@ from longtail.engine.launch import Launch, launch, threads_for
 from longtail.engine.loop import BuiltStage, Observer
 from longtail.engine.overrides import resolve_recipe
 from longtail.engine.preflight import preflight, stage_prior_of
+from longtail.engine.reading import load_run
 from longtail.engine.recorder import Recorder
-from longtail.engine.run import Run, load_run
+from longtail.engine.run import Run
 from longtail.engine.stage import Recipe, Stage
 from longtail.engine.start import Start
 from longtail.engine.state import RunState, backbone_record

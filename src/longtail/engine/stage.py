@@ -33,6 +33,7 @@ class Stage:
         optimizer: ``None`` is the backbone's own.
         lr: factor on the recipe's learning rate.
         lr_scale: further factors by module path: ``(("backbone", 0.1),)``.
+        decay: factor on the weight decay.
         schedule: learning rate over the fraction of the stage.
         update: how gradients become a step.
         clip: largest gradient norm, or ``None``.
@@ -59,6 +60,7 @@ class Stage:
     optimizer: Spec = None
     lr: float = 1.0
     lr_scale: tuple[tuple[str, float], ...] = ()
+    decay: float = 1.0
     schedule: PartSpec = part("cosine", warmup=0.025)
     update: PartSpec = part("plain")
     clip: float | None = None

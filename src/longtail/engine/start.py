@@ -131,7 +131,7 @@ class Start:
             )
         theirs = split_state(load_tensors(self.weights)[0])["network"]
         mine = state.network.state_dict()
-        same = self._same_classifier(state)
+        same = self._same_classifier(state) and _same_structure(theirs, mine)
         trunk = {k for k in mine if not k.startswith(("head.", "projector."))}
         missing = sorted(trunk - set(theirs))
         missing += sorted(k for k in trunk & set(theirs) if theirs[k].shape != mine[k].shape)
@@ -181,6 +181,12 @@ class Start:
                 f"{self.path.name} cannot be read with weights only: {said}",
                 "save the state dictionary alone: torch.save(model.state_dict(), FILE)",
             ) from error
+
+
+def _same_structure(theirs: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> bool:
+    """Whether a structure that their classifier has beside its weights (a tree) is that of mine."""
+    own, here = (state.get("head._extra_state") for state in (theirs, mine))
+    return own is None or (here is not None and torch.equal(own.cpu(), here.cpu()))
 
 
 def _fits(key: str, theirs: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> bool:

@@ -106,6 +106,7 @@ def stage_state(stage: BuiltStage, tally: Tally | None) -> dict[str, Tensor]:
         "network": stage.ctx.model.state_dict(),
         "objective": stage.objective.state_dict(),
         "loss": stage.ctx.loss.state_dict(),
+        "update": stage.ctx.update.state_dict(),
     }
     for name, optimizer in stage.ctx.optimizers.items():
         parts[f"optimizer:{name}"] = optimizer_state(optimizer)
@@ -129,6 +130,7 @@ def restore_stage(stage: BuiltStage, tensors: dict[str, Tensor]) -> Tally | None
     stage.ctx.model.load_state_dict(parts.get("network", {}))
     stage.objective.load_state_dict(parts.get("objective", {}))
     stage.ctx.loss.load_state_dict(parts.get("loss", {}))
+    stage.ctx.update.load_state_dict(parts.get("update", {}))
     for name, optimizer in stage.ctx.optimizers.items():
         restore_optimizer(optimizer, parts.get(f"optimizer:{name}", {}))
     if stage.average is not None:

@@ -47,6 +47,16 @@ class Update:
     def __call__(self, ctx: Context, closure: Closure, batch: Batch) -> Terms:
         raise NotImplementedError("an update says how a batch becomes a step")
 
+    def constrain(self) -> None:
+        """Right after the optimiser's step: bring weights back to where they may be."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the update carries from step to step."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Put back what :meth:`state_dict` gave, after :meth:`equip`."""
+
 
 class Plain(Update):
     """Backward, average over ranks, clip, step: ``w <- w - lr * optimiser(gradient)``."""
@@ -93,6 +103,7 @@ class Plain(Update):
                 return terms  # overflow: no step was taken, nothing is committed
         else:
             self.optimizer.step()
+        self.constrain()
         if self.average is not None and self.model is not None:
             self.average.update(self.model)
         ctx.loss.commit(self.ranks)

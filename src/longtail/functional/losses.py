@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from longtail.functional.adjusted import adjusted_cross_entropy
+
 __all__ = [
     "bce_on_softmax",
     "bce_on_softmax_classes",
@@ -23,6 +25,7 @@ __all__ = [
     "focal_classes",
     "margin_cross_entropy",
     "margin_cross_entropy_classes",
+    "modulate",
     "sigmoid_focal",
     "sigmoid_focal_classes",
 ]
@@ -38,8 +41,9 @@ def cross_entropy(logits: Tensor, target: Tensor, *, offset: Tensor | None = Non
             loss of Menon et al., ICLR 2021, and with ``tau = 1`` the balanced softmax of Ren
             et al., NeurIPS 2020.
     """
-    adjusted = logits if offset is None else logits + offset.to(logits.dtype)
-    return F.cross_entropy(adjusted, target, reduction="none")
+    if offset is None:
+        return F.cross_entropy(logits, target, reduction="none")
+    return adjusted_cross_entropy(logits, target, offset=offset)
 
 
 def cross_entropy_classes(logits: Tensor, *, offset: Tensor | None = None) -> Tensor:
@@ -48,7 +52,8 @@ def cross_entropy_classes(logits: Tensor, *, offset: Tensor | None = None) -> Te
     return -F.log_softmax(adjusted, dim=1)
 
 
-def _modulate(loss: Tensor, gamma: float, detach_modulator: bool) -> Tensor:
+def modulate(loss: Tensor, gamma: float, detach_modulator: bool = False) -> Tensor:
+    """``(1 - p) ** gamma l`` of cross-entropies ``l = -log p``, elementwise."""
     if gamma == 0:
         return loss
     wrong = -torch.expm1(-loss)  # 1 - p_y
@@ -74,20 +79,20 @@ def focal(
 
     Reference: after Lin et al., *Focal loss for dense object detection*, ICCV 2017.
     """
-    return _modulate(cross_entropy(logits, target), gamma, detach_modulator)
+    return modulate(cross_entropy(logits, target), gamma, detach_modulator)
 
 
 def focal_classes(logits: Tensor, *, gamma: float = 2.0, detach_modulator: bool = False) -> Tensor:
     """:func:`focal` of every class. Shape ``(B, C)``."""
-    return _modulate(cross_entropy_classes(logits), gamma, detach_modulator)
+    return modulate(cross_entropy_classes(logits), gamma, detach_modulator)
 
 
 def sigmoid_focal_classes(
     logits: Tensor, *, gamma: float = 2.0, detach_modulator: bool = False
 ) -> Tensor:
     """:func:`sigmoid_focal` of every class. Shape ``(B, C)``."""
-    positive = _modulate(F.softplus(-logits), gamma, detach_modulator)
-    negative = _modulate(F.softplus(logits), gamma, detach_modulator)
+    positive = modulate(F.softplus(-logits), gamma, detach_modulator)
+    negative = modulate(F.softplus(logits), gamma, detach_modulator)
     return positive - negative + negative.sum(1, keepdim=True)
 
 
@@ -102,7 +107,7 @@ def sigmoid_focal(
     Reference: Lin et al., ICCV 2017.
     """
     sign = torch.ones_like(logits).scatter(1, target[:, None], -1.0)
-    return _modulate(F.softplus(sign * logits), gamma, detach_modulator).sum(1)
+    return modulate(F.softplus(sign * logits), gamma, detach_modulator).sum(1)
 
 
 def bce_on_softmax_classes(logits: Tensor) -> Tensor:
@@ -140,9 +145,7 @@ def margin_cross_entropy(logits: Tensor, target: Tensor, margins: Tensor) -> Ten
 
     Reference: Cao et al., NeurIPS 2019 (LDAM).
     """
-    label = target[:, None]
-    taken = -margins.to(logits.dtype)[label]
-    return F.cross_entropy(logits.scatter_add(1, label, taken), target, reduction="none")
+    return adjusted_cross_entropy(logits, target, label_shift=-margins[target])
 
 
 def margin_cross_entropy_classes(logits: Tensor, margins: Tensor) -> Tensor:

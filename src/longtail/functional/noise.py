@@ -10,7 +10,8 @@ __all__ = ["normal", "spread"]
 _COLUMN = 0x9E3779B97F4A7C15 - (1 << 64)
 _FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
 _SECOND = 0x94D049BB133111EB - (1 << 64)
-_BITS = 24
+_BLOCK = 1 << 16
+_BITS = 23  # half a step more is a float32 still below one
 
 
 def spread(keys: Tensor, width: int) -> Tensor:
@@ -25,12 +26,19 @@ def spread(keys: Tensor, width: int) -> Tensor:
     Reference: after Steele, Lea and Flood, *Fast splittable pseudorandom number generators*,
     OOPSLA 2014.
     """
-    rows = (keys.double() * (1 << 52)).to(torch.int64)
-    rows = _mixed(rows + _COLUMN)
-    columns = torch.arange(1, width + 1, device=keys.device) * _COLUMN
-    bits = _mixed(rows[:, None] + columns) >> (64 - _BITS)
-    bits &= (1 << _BITS) - 1
-    return (bits.float() + 0.5) * 2.0**-_BITS
+    if width == 0:
+        return torch.zeros((len(keys), 0), device=keys.device)
+    rows = _mixed((keys.double() * (1 << 52)).to(torch.int64) + _COLUMN)[:, None]
+    pairs = torch.arange(1, (width + 1) // 2 + 1, device=keys.device) * _COLUMN
+    out = torch.empty((len(keys), 2 * len(pairs)), device=keys.device)
+    step = max(1, _BLOCK // len(pairs)) if keys.device.type == "cpu" else max(1, len(keys))
+    mask = (1 << _BITS) - 1
+    for start in range(0, len(keys), step):  # the whole numbers of a block stay in cache
+        bits = _mixed(rows[start : start + step] + pairs)
+        block = out[start : start + step]
+        block[:, 0::2] = (bits >> (64 - _BITS)) & mask
+        block[:, 1::2] = (bits >> (64 - 2 * _BITS)) & mask
+    return out.add_(0.5).mul_(2.0**-_BITS)[:, :width]
 
 
 def normal(uniform: Tensor) -> Tensor:

@@ -12,14 +12,27 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["mix", "permutation", "shuffled", "stream", "uniforms", "words"]
+__all__ = [
+    "FIRST",
+    "GOLDEN",
+    "SECOND",
+    "Key",
+    "Words",
+    "finalise",
+    "mix",
+    "permutation",
+    "shuffled",
+    "stream",
+    "uniforms",
+    "words",
+]
 
 Words = NDArray[np.uint64]
 Key = int | str
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_FIRST = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND = np.uint64(0x94D049BB133111EB)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+FIRST = np.uint64(0xBF58476D1CE4E5B9)
+SECOND = np.uint64(0x94D049BB133111EB)
 # Narrow halves mix little in a round: up to 32 values it takes more rounds to even out pairs.
 _ROUNDS, _MORE_ROUNDS, _NARROW = range(8), range(8, 24), np.uint64(7)
 _CHUNK = 1 << 14
@@ -67,13 +80,13 @@ def mix(*parts: NDArray[np.generic] | int) -> Words:
     with np.errstate(over="ignore"):
         for part in parts:
             whole = np.uint64(part & 0xFFFFFFFFFFFFFFFF) if isinstance(part, int) else part
-            state = _finalise((state + _GOLDEN) ^ np.asarray(whole).astype(np.uint64))
+            state = finalise((state + GOLDEN) ^ np.asarray(whole).astype(np.uint64))
     return state
 
 
-def _finalise(x: Words) -> Words:
-    x = (x ^ (x >> np.uint64(30))) * _FIRST
-    x = (x ^ (x >> np.uint64(27))) * _SECOND
+def finalise(x: Words) -> Words:
+    x = (x ^ (x >> np.uint64(30))) * FIRST
+    x = (x ^ (x >> np.uint64(27))) * SECOND
     out: Words = x ^ (x >> np.uint64(31))
     return out
 
@@ -129,10 +142,10 @@ def _feistel(
     right, left = x & right_mask, x >> low
     with np.errstate(over="ignore"):
         for i in rounds:
-            salt = key + _GOLDEN * np.full(1, i + 1, dtype=np.uint64)
+            salt = key + GOLDEN * np.full(1, i + 1, dtype=np.uint64)
             if i % 2:
-                right = right ^ (_finalise(salt ^ (left * _FIRST)) & right_mask)
+                right = right ^ (finalise(salt ^ (left * FIRST)) & right_mask)
             else:
-                left = left ^ (_finalise(salt ^ (right * _FIRST)) & left_mask)
+                left = left ^ (finalise(salt ^ (right * FIRST)) & left_mask)
     out: Words = (left << low) | right
     return out

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from longtail.errors import ConfigError, DataError
 
-__all__ = ["as_counts", "effective_count", "effective_number", "inverse_frequency"]
+__all__ = [
+    "as_counts",
+    "effective_count",
+    "effective_number",
+    "image_repeat_factor",
+    "inverse_frequency",
+    "repeat_factor",
+]
 
 
 def inverse_frequency(counts: Sequence[float] | Tensor, power: float = 1.0) -> Tensor:
@@ -65,6 +73,50 @@ def effective_number(counts: Sequence[float] | Tensor, beta: float = 0.9999) -> 
     present = effective > 0
     weight = torch.where(present, 1 / effective.clamp_min(1e-300), 0.0)
     return weight * (present.sum() / weight.sum())
+
+
+def repeat_factor(frequency: Any, threshold: float = 1e-3) -> Tensor:
+    """``r_c = max(1, sqrt(t / f_c))``; 1 for a class that never comes.
+
+    Args:
+        frequency: ``(C,)`` share of the images that contain each class, in ``[0, 1]``.
+        threshold: ``t``, above 0: classes rarer than it are repeated.
+
+    Returns:
+        ``(C,)`` float64.
+
+    Reference: Gupta, Dollar and Girshick, *LVIS*, CVPR 2019.
+    """
+    if not 0 < threshold < math.inf:
+        raise ConfigError(f"the threshold must be above 0, not {threshold}", "0.001 is published")
+    f = torch.as_tensor(frequency, dtype=torch.float64)
+    if not bool(((f >= 0) & (f <= 1)).all()):
+        raise DataError(
+            "class frequencies must lie in [0, 1]", "divide the images of each class by all images"
+        )
+    repeats = (threshold / f.clamp_min(1e-300)).sqrt().clamp_min(1.0)
+    return torch.where(f > 0, repeats, 1.0)
+
+
+def image_repeat_factor(
+    labels: Sequence[Sequence[int]], num_classes: int, threshold: float = 1e-3
+) -> Tensor:
+    """``r_I = max over the classes of an image of r_c``; 1 for an image without any.
+
+    Args:
+        labels: class ids of each of ``N`` images.
+        num_classes: ``C``.
+        threshold: see :func:`repeat_factor`.
+
+    Returns:
+        ``(N,)`` float64; its sum is the mean length of an epoch.
+    """
+    own = [sorted(set(classes)) for classes in labels]
+    found = torch.tensor([c for classes in own for c in classes], dtype=torch.int64)
+    images = torch.bincount(found, minlength=num_classes).double()
+    factor = repeat_factor(images / max(1, len(own)), threshold).tolist()
+    repeats = [max((factor[c] for c in classes), default=1.0) for classes in own]
+    return torch.tensor(repeats, dtype=torch.float64)
 
 
 def as_counts(counts: Sequence[float] | Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Self
@@ -12,7 +11,9 @@ from torch import Tensor
 
 from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.functional.noise import spread
-from longtail.types import ClassStats, Part
+from longtail.losses.inputs import as_rows, no_autocast, spread_weights, weight_vector
+from longtail.losses.weights import Weight
+from longtail.types import ClassStats, Context, Part
 
 __all__ = ["REDUCTIONS", "Loss"]
 
@@ -63,13 +64,14 @@ class Loss(Part):
         self._masked = False
         self._features: Tensor | None = None
         self._keys: Tensor | None = None
+        self._counted: tuple[Tensor | None, Tensor | None] = None, None
         self._calls = 0
         self._told: dict[str, Tensor] = {}
         self._deferred = False
         if weight is None or isinstance(weight, Part):
             self.weight: Any = weight
         else:
-            self.register_buffer("weight", _weight_vector(weight))
+            self.register_buffer("weight", weight_vector(weight))
         self.attach(self.progress)
         self.finish(class_counts)
 
@@ -126,6 +128,13 @@ class Loss(Part):
         """Key the noise of the calls that follow: ``(B,)`` uniform numbers, one a row."""
         self._keys = rows
 
+    def mass(self, logits: Tensor) -> Tensor:
+        """``(B,)``: how much each row at hand counts in what is told: its sample weight (the
+        share of a mixed target), nothing where it is ignored."""
+        labels, weights = self._counted
+        out = logits.new_ones(len(logits)) if weights is None else weights
+        return out if labels is None else out * (labels != self.ignore_index)
+
     def tell(self, **found: Tensor) -> None:
         """Add up what a batch shows, for :meth:`fold`; nothing in eval mode."""
         if self.training:
@@ -137,6 +146,12 @@ class Loss(Part):
     def fold(self, found: dict[str, Tensor]) -> None:
         """Take what was told since the last step, summed over micro-batches and ranks, into
         buffers, in place."""
+
+    def refresh(self, ctx: Context) -> None:
+        """Once an epoch, before its first step: class weights measure what they follow."""
+        for inner in self.modules():
+            if isinstance(inner, Weight):
+                inner.refresh(ctx)
 
     def defer(self) -> Self:
         """From now on state changes by :meth:`commit` only (the engine's way), not by each call."""
@@ -172,7 +187,7 @@ class Loss(Part):
             logits: ``(N, C)`` or ``(N, C, d1, ...)``.
             target: class ids ``(N,)`` or ``(N, d1, ...)``, or probabilities shaped like the
                 logits.
-            features: ``(N, D)`` input of the head, for losses that read it.
+            features: ``(N, D)`` (or ``(N, D, d1, ...)``) input of the head, where it is read.
             sample_weight: ``(N,)``, or the shape of the class ids.
 
         Returns:
@@ -263,12 +278,13 @@ class Loss(Part):
         """Weighted losses ``(B,)``, what each row adds to the denominator ``(B,)``, and the
         shape of the class ids."""
         soft = self.check(logits, target)
-        self._features = None if features is None else widen(features)
+        self._features = None if features is None else as_rows(widen(features))
         try:
-            with _no_autocast(logits.device.type):
+            with no_autocast(logits.device.type):
                 return self._wide_rows(logits, target, sample_weight, soft)
         finally:
             self._features = None
+            self._counted = None, None
 
     def _wide_rows(
         self, logits: Tensor, target: Tensor, sample_weight: Tensor | None, soft: bool
@@ -276,16 +292,17 @@ class Loss(Part):
         shape = logits.shape[:1] + logits.shape[2:]
         z = widen(logits)
         if z.ndim > 2:
-            z = z.movedim(1, -1).reshape(-1, z.shape[1])
+            z = as_rows(z)
             target = target.movedim(1, -1).reshape(z.shape) if soft else target.reshape(-1)
         weight = self.class_weight()
         weight = None if weight is None else weight.to(z.dtype)
+        v = None if sample_weight is None else spread_weights(sample_weight, shape).to(z.dtype)
+        self._counted = None if soft else target, v
         try:
             rows, base = (self._soft if soft else self._hard)(z, target, weight)
         except (IndexError, RuntimeError) as error:
             self._explain(error, z.shape[1])
-        if sample_weight is not None:
-            v = _spread(sample_weight, shape).to(rows.dtype)
+        if v is not None:
             rows = rows * v
             base = base * v if self.reduction == "weighted_mean" else base
         return rows, base, shape
@@ -352,38 +369,9 @@ class Loss(Part):
         return super()._apply(wide, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
 
-def _no_autocast(kind: str) -> Any:
-    on = torch.is_autocast_enabled(kind)
-    return torch.autocast(kind, enabled=False) if on else contextlib.nullcontext()
-
-
 def widen(logits: Tensor) -> Tensor:
     """At least float32."""
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-
-
-def _spread(sample_weight: Tensor, shape: torch.Size) -> Tensor:
-    """``(N,)`` or ``(N, d1, ...)`` weights as one number a row of the flattened batch."""
-    if sample_weight.shape == shape:
-        return sample_weight.reshape(-1)
-    if sample_weight.ndim == 1 and len(sample_weight) == shape[0]:
-        return sample_weight.reshape(-1, *[1] * (len(shape) - 1)).expand(shape).reshape(-1)
-    raise DataError(
-        f"sample weights of shape {tuple(sample_weight.shape)} do not fit {tuple(shape)} samples",
-        "give one weight for each sample",
-    )
-
-
-def _weight_vector(weight: Tensor | Sequence[float]) -> Tensor:
-    vector = torch.as_tensor(weight, dtype=torch.float64).detach().clone()
-    good = vector.ndim == 1 and bool(torch.isfinite(vector).all())
-    if not good or bool((vector < 0).any()) or float(vector.sum()) == 0:
-        raise ConfigError(
-            "class weights must be (C,) finite numbers, not negative and not all zero; "
-            f"got shape {tuple(vector.shape)}",
-            "give one weight for each class, or a part such as EffectiveNumber()",
-        )
-    return vector
 
 
 def check_number(name: str, value: float, *, low: float = -math.inf, above: bool = False) -> float:

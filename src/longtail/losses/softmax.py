@@ -74,8 +74,10 @@ class CrossEntropy(Loss):
         sample_weight: Tensor | None = None,
     ) -> Tensor:
         weight = self.class_weight()
-        native = self.reduction != "mean" or weight is None
-        if sample_weight is None and native and self._is_fast(logits, target):
+        if sample_weight is None and self._is_fast(logits, target):
+            if self.reduction == "mean" and weight is not None:  # torch divides by weights there
+                total, rows = self.sums(logits, target)
+                return total / rows
             reduction = "mean" if self.reduction == "weighted_mean" else self.reduction
             return self._fast(logits, target, weight, reduction)
         return super().forward(logits, target, features=features, sample_weight=sample_weight)
@@ -98,9 +100,12 @@ class CrossEntropy(Loss):
         return super().sums(logits, target, features=features, sample_weight=sample_weight)
 
     def _is_fast(self, logits: Tensor, target: Tensor) -> bool:
-        """One call of ``torch`` says it all: class ids, and no masked class to smooth over."""
+        """One call of ``torch`` says it all, and fastest: class ids, no masked class to smooth
+        over, no offset (but when smoothing)."""
         soft = self.check(logits, target)
-        return not soft and not (self._masked and self.label_smoothing)
+        if self.label_smoothing:
+            return not soft and not self._masked
+        return not soft and self.offset() is None
 
     def _fast(
         self, logits: Tensor, target: Tensor, weight: Tensor | None, reduction: str

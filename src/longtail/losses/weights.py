@@ -14,7 +14,7 @@ from torch import Tensor
 
 from longtail.errors import ConfigError
 from longtail.functional.weights import effective_number, inverse_frequency
-from longtail.types import ClassStats, Part
+from longtail.types import ClassStats, Context, Part
 
 __all__ = ["Deferred", "EffectiveNumber", "InverseFrequency", "Uniform", "Weight"]
 
@@ -39,6 +39,9 @@ class Weight(Part):
         old = self._buffers.get("value")
         value = self.compute(stats)
         self.register_buffer("value", value if old is None else value.to(old.device))
+
+    def refresh(self, ctx: Context) -> None:
+        """Once an epoch, before its first step: measure what the weights follow."""
 
     def forward(self) -> Tensor:
         """``(C,)`` float64 weights at this moment."""

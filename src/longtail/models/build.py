@@ -14,6 +14,7 @@ from longtail import registry
 from longtail.errors import ConfigError
 from longtail.models.backbones import Backbone
 from longtail.models.inputs import InputSpec, build_normalise
+from longtail.models.neck import Neck, NeckNetwork
 from longtail.models.networks import (
     Branches,
     ExpertNetwork,
@@ -76,6 +77,22 @@ def single(parts: NetworkParts) -> SingleNetwork:
     backbone = parts.backbone()
     d = backbone.features
     return SingleNetwork(parts.normalise(), backbone, parts.head(d), parts.projector(d), d)
+
+
+def neck(parts: NetworkParts, *, width: int | None = None, normalise: bool = True) -> NeckNetwork:
+    """One backbone, a neck (projection, BatchNorm, length one), one head.
+
+    Args:
+        parts: what to build from.
+        width: features after a projection; ``None``: as the backbone gives them, widened to
+            ``C - 1`` where they are fewer.
+        normalise: scale features to length one.
+    """
+    backbone = parts.backbone()
+    d, needed = backbone.features, parts.num_classes - 1
+    made = Neck(d, needed if width is None and d < needed else width, normalise=normalise)
+    p = made.features
+    return NeckNetwork(parts.normalise(), backbone, made, parts.head(p), parts.projector(p))
 
 
 def experts(parts: NetworkParts, *, count: int = 3, cut: str = "layer1") -> ExpertNetwork:

@@ -29,9 +29,13 @@ class FeatureNetwork(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, rows: Tensor) -> Outputs:
-        """Outputs of hidden rows."""
-        return self.network.read_out(self.network.from_rows(rows))
+    def forward(self, rows: Tensor, *, features_only: bool = False) -> Outputs:
+        """Outputs of hidden rows; with ``features_only`` the logits are empty ``(B, 0)``."""
+        hidden = self.network.from_rows(rows)
+        if features_only:
+            features = self.network.mean_features(hidden)
+            return Outputs(features.new_empty((len(features), 0)), features)
+        return self.network.read_out(hidden)
 
     @property
     def head(self) -> nn.Module:

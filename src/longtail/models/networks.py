@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.models.backbones import Backbone, Pieces
+from longtail.models.heads import Head
 from longtail.types import Outputs
 
 __all__ = ["Branches", "ExpertNetwork", "Network", "SingleNetwork", "TwoBranchNetwork"]
@@ -54,8 +55,17 @@ class Network(nn.Module):
         """Names that :meth:`forward_to` and :meth:`forward_from` take."""
         raise NotImplementedError
 
+    @property
+    def decider(self) -> Head | None:
+        """The one head that reads :attr:`Outputs.features`, or ``None``."""
+        return None
+
     def _heads(self) -> list[nn.Module]:
         return list(self.head) if isinstance(self.head, nn.ModuleList) else [self.head]
+
+    def affine(self) -> tuple[Tensor, Tensor | None] | None:
+        """``(W, b)`` where the logits are ``W h + b`` of the features, else ``None``."""
+        return self.head.affine() if isinstance(self.head, Head) else None
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Parameters of all classifiers (not of the projector)."""
@@ -122,6 +132,10 @@ class SingleNetwork(Network):
     @property
     def cuts(self) -> tuple[str, ...]:
         return self.backbone.cuts
+
+    @property
+    def decider(self) -> Head | None:
+        return self.head if isinstance(self.head, Head) else None
 
     def hidden(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.backbone(x))

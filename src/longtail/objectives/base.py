@@ -19,7 +19,8 @@ class Stream:
     """An extra named batch a step: which sampler draws it, and from which data.
 
     Attributes:
-        sampler: spec of the sampler, or a sampler (what depends on a refresh).
+        sampler: spec of the sampler, or a sampler (what depends on a refresh), or a function
+            that makes one of the stage's own sampler (a stream that goes beside it row by row).
         source: ``train`` or ``meta``.
     """
 

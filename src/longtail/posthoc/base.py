@@ -23,7 +23,7 @@ class FitData:
         outputs: of the validation set, concatenated; ``None`` without validation data.
         target: ``(M,)`` validation labels.
         stats: statistics of the training data actually used.
-        head_weight: ``(C, D)`` of a linear head, else ``None``.
+        head_weight: ``(C, D)`` of a linear head, its scales multiplied in, else ``None``.
         head_bias: ``(C,)`` or ``None``.
         prior: ``(C,)`` prior to which the raw softmax answers; ``None``: not known.
     """

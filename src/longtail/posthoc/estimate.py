@@ -148,7 +148,18 @@ def estimate_target_prior(
     if resamples < 100:
         raise ConfigError(f"{resamples} resamples give no interval", "give 100 or more")
     new, old = _scores(unlabelled, "unlabelled"), _scores(labelled, "labelled")
-    target, c = target.detach().cpu().long(), new.shape[1]
+    task, frame = _task(new, old, target.detach().cpu().long(), effective)
+    ref = torch.full_like(frame, 1 / len(frame)) if reference is None else reference.double().cpu()
+    ref = torch.where(task.live, ref, 0.0)
+    ref = ref / ref.sum()
+    found = _Found.of(task, method, ref)
+    span = _span(task, found, method, resamples, seed)
+    return _judged(task, found, method, span, (new, ref, frame), names)
+
+
+def _task(new: Tensor, old: Tensor, target: Tensor, effective: Tensor) -> tuple[Resampled, Tensor]:
+    """What is resampled, and the ``(C,)`` shift to the uniform frame."""
+    c = new.shape[1]
     if len(effective) != c or old.shape[1] != c or len(target) != len(old):
         raise DataError(
             f"logits of {c} and {old.shape[1]} classes, {len(target)} labels for {len(old)} rows "
@@ -161,12 +172,7 @@ def estimate_target_prior(
     known = abs(np.log(heat)) < BOUND - 0.01
     heat = heat if known else 1.0
     task = Resampled(new + frame, old + frame, target, heat, torch.isfinite(frame), known)
-    ref = even if reference is None else reference.double().cpu()
-    ref = torch.where(task.live, ref, 0.0)
-    ref = ref / ref.sum()
-    found = _Found.of(task, method, ref)
-    span = _span(task, found, method, resamples, seed)
-    return _judged(task, found, method, span, (new, ref, frame), names)
+    return task, frame
 
 
 def _scores(logits: Tensor, what: str) -> Tensor:

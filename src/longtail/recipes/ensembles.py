@@ -8,9 +8,7 @@ from longtail.registry import part
 __all__ = ["bbn", "sade"]
 
 
-@recipe(
-    family="ensembles", tier="seed", reference="Zhou et al., CVPR 2020", aliases=("bbn_reversed",)
-)
+@recipe(family="ensembles", tier="seed", reference="Zhou et al., CVPR 2020")
 def bbn(epochs: float = 200) -> Recipe:
     """Bilateral-branch network: from the uniform to the reversed stream, epoch by epoch."""
     return Recipe(

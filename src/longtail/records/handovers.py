@@ -1,5 +1,7 @@
 """Records of kind ``handovers``: what happens between stages."""
 
+import longtail.records.handovers_heads
+import longtail.records.handovers_taxonomy  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []

@@ -1,5 +1,8 @@
 """Records of kind `heads`."""
 
+import longtail.records.heads_calibrated
+import longtail.records.heads_classifier
+import longtail.records.heads_structured  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []

@@ -1,6 +1,10 @@
 """Records of kind `losses`."""
 
-import longtail.records.losses_pairwise  # noqa: F401
+import longtail.records.losses_class_sensitive
+import longtail.records.losses_heads
+import longtail.records.losses_pairwise
+import longtail.records.losses_smoothing
+import longtail.records.losses_stateful  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []

@@ -1,5 +1,6 @@
 """Records of kind `networks`."""
 
+import longtail.records.networks_neck  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []

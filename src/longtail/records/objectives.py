@@ -1,6 +1,10 @@
 """Records of kind ``objectives``: methods that own a batch or a step."""
 
-import longtail.records.objectives_adjust  # noqa: F401
+import longtail.records.objectives_adjust
+import longtail.records.objectives_heads
+import longtail.records.objectives_resampling
+import longtail.records.objectives_structured
+import longtail.records.objectives_uncertainty  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []

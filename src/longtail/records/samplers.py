@@ -1,5 +1,8 @@
 """Records of kind `samplers`."""
 
+import longtail.records.samplers_deferred
+import longtail.records.samplers_paired
+import longtail.records.samplers_passes  # noqa: F401
 from longtail.registry import Record, register
 
 __all__: list[str] = []
@@ -33,7 +36,7 @@ register(
     _sampler(
         "ros",
         "random over-sampling: every class as often as the largest",
-        "passes:RandomOver",
+        "counts:RandomOver",
         "passes of C n_max rows: all rows once, and extra draws with replacement",
         "uniform",
         aliases="random_over",
@@ -41,7 +44,7 @@ register(
     _sampler(
         "rus",
         "random under-sampling: every class as often as the smallest",
-        "passes:RandomUnder",
+        "counts:RandomUnder",
         "passes of C n_min rows without replacement, drawn afresh each pass",
         "uniform",
         aliases="random_under",

@@ -1,5 +1,6 @@
 """Records of kind `weights`."""
 
+import longtail.records.weights_measured  # noqa: F401
 from longtail.registry import Record, part, register
 
 __all__: list[str] = []

@@ -7,9 +7,10 @@ import math
 import numpy as np
 
 from longtail.errors import ConfigError
-from longtail.functional.random import uniforms
+from longtail.functional.random import words
 from longtail.functional.weights import effective_count
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
+from longtail.samplers.kernel import RowTable
 
 __all__ = [
     "ClassBalanced",
@@ -21,55 +22,28 @@ __all__ = [
     "SquareRoot",
 ]
 
-_CHUNK = 1 << 16
-
 
 class ClassDraw(Sampler):
     """``N`` independent draws: class ``c`` with probability ``P_c``, then a row of it evenly.
 
-    Class first, so there is no limit on ``N`` and the arithmetic is exact in float64. A
-    subclass says :meth:`marginal`.
+    Class first, so there is no limit on ``N``; draw ``i`` is a function of seed, epoch and
+    ``i`` alone. A subclass says :meth:`marginal`, and :meth:`at` where it moves over the stage.
     """
 
-    def at(self, epoch: int) -> float:
-        """Fraction of the stage whose marginal an epoch draws from."""
-        return 0.0
+    in_parts = True
 
-    def positions(self, epoch: int) -> Ints:
-        accept, other = alias_table(self.marginal(self.at(epoch)))
-        n, c = self.size, len(accept)
-        u = uniforms(self.seed, "class", epoch, n=n)
-        v = uniforms(self.seed, "row", epoch, n=n)
-        out = np.empty(n, dtype=np.int64)
-        for a in range(0, n, _CHUNK):
-            scaled = u[a : a + _CHUNK] * c
-            column = scaled.astype(np.int64)
-            label = np.where(scaled - column < accept[column], column, other[column])
-            member = (v[a : a + _CHUNK] * self.counts[label]).astype(np.int64)
-            out[a : a + _CHUNK] = self.rows_of(label, member)
-        return out
+    def rows(self, epoch: int, span: range) -> Ints:
+        key = int(words(self.seed, "class", epoch, n=1)[0])
+        return self._table_of(self.marginal(self.at(epoch))).rows(self.order, key, span)
 
+    def on_bind(self) -> None:
+        self._table: tuple[Floats, RowTable] | None = None
 
-def alias_table(probability: Floats) -> tuple[Floats, Ints]:
-    """Alias table: column ``j`` stands for ``j`` with chance ``accept[j]``, else ``other[j]``.
-
-    Reference: Walker, ACM TOMS 1977; Vose, IEEE TSE 1991.
-    """
-    c = len(probability)
-    mass = (probability * (c / probability.sum())).tolist()
-    accept, other = np.ones(c), np.arange(c, dtype=np.int64)
-    small = [j for j in range(c) if mass[j] < 1]
-    large = [j for j in range(c) if mass[j] >= 1]
-    while small and large:
-        low, high = small.pop(), large[-1]
-        accept[low], other[low] = mass[low], high
-        mass[high] -= 1 - mass[low]
-        if mass[high] < 1:
-            small.append(large.pop())
-    for j in small:  # left over by rounding: full, unless the class is never drawn
-        if probability[j] == 0:
-            accept[j], other[j] = 0.0, int(probability.argmax())
-    return accept, other
+    def _table_of(self, share: Floats) -> RowTable:
+        """The table of a marginal; the last one is kept."""
+        if self._table is None or not np.array_equal(self._table[0], share):
+            self._table = share, RowTable(share, self.counts, self.starts)
+        return self._table[1]
 
 
 def power_marginal(counts: Ints, q: float) -> Floats:

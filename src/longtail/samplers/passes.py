@@ -5,82 +5,89 @@ from __future__ import annotations
 import numpy as np
 
 from longtail.errors import ConfigError
-from longtail.functional.random import mix, permutation, shuffled
+from longtail.functional.orders import (
+    affine,
+    hashed,
+    ordered,
+    permuted,
+    primes_from,
+    rotation,
+    turned,
+    wrapped,
+)
+from longtail.functional.random import Words, words
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
 
-__all__ = ["ClassAware", "Instance", "RandomOver", "RandomUnder"]
+__all__ = ["ClassAware", "Instance", "Walk"]
 
-# first entry of each hash, so that no two kinds of shuffle share a key
-_CLASSES, _PASS, _ROWS, _EXTRA = 1, 2, 3, 4
+_PIECE = 1 << 16
 
 
 class Instance(Sampler):
     """Every row once an epoch, in random order: plain training."""
 
     reads_classes = False
+    in_parts = True
 
-    def positions(self, epoch: int) -> Ints:
-        return permutation(self.seed, "order", epoch, n=self.size)
+    def rows(self, epoch: int, span: range) -> Ints:
+        index = np.arange(span.start, span.stop, span.step)
+        return permuted(index, self.size, self.seed, "order", epoch)
 
     def marginal(self, fraction: float) -> Floats:
         return np.asarray(self.counts / self.size, dtype=np.float64)
 
+    def slack(self, epoch: int, draws: int) -> Floats:
+        return super().slack(epoch, draws) * (draws < self.size)
 
-class RandomOver(Sampler):
-    """Random over-sampling: a pass holds ``n_max`` rows of every class, shuffled.
 
-    Of a class it holds all ``n_c`` rows, each once, and ``n_max - n_c`` more of them with
-    replacement. An epoch is the next ``N`` rows of the passes, which follow one another without
-    end; only the slice that is asked for is ever computed.
+class Walk(Sampler):
+    """Passes that follow one another without end; an epoch is the next ``N`` draws of them.
+
+    Draw ``i`` of epoch ``e`` is number ``e N + i``. A subclass says :meth:`walk`. Rows of a class
+    come in turns: all of them once, in an order of the turn's own, before one comes again.
     """
 
-    def positions(self, epoch: int) -> Ints:
-        classes, top = len(self.present), int(self.counts.max())
-        length = classes * top
-        index = np.arange(epoch * self.size, (epoch + 1) * self.size, dtype=np.int64)
-        turn, place = index // length, index % length
-        place = shuffled(place, length, mix(self.seed, _PASS, turn))
-        label, slot = self.present[place // top], place % top
-        n = self.counts[label]
-        word = mix(self.seed, _EXTRA, turn, place) >> np.uint64(11)
-        extra = (word * 2.0**-53 * n).astype(np.int64)
-        return self.rows_of(label, np.where(slot < n, slot, extra))
+    in_parts = True
+    mixes_rows = True
+    #: of :func:`~longtail.functional.orders.turned`
+    rounds = 2
 
-    def marginal(self, fraction: float) -> Floats:
-        return self.even()
+    def walk(self, index: Ints) -> Ints:
+        """Rows of the draws number ``index`` (ascending), counted over all epochs."""
+        raise NotImplementedError
 
+    def rows(self, epoch: int, span: range) -> Ints:
+        out = np.empty(len(span), dtype=np.int64)
+        for a in range(0, len(span), _PIECE):
+            part = span[a : a + _PIECE]
+            index = np.arange(part.start, part.stop, part.step, dtype=np.int64)
+            out[a : a + _PIECE] = self.walk(index + epoch * self.size)
+        return out
 
-class RandomUnder(Sampler):
-    """Random under-sampling: a pass holds ``n_min`` rows of every class, shuffled.
+    def on_bind(self) -> None:
+        self._primes = primes_from(self.counts)
+        self._keys = hashed(int(words(self.seed, "turns", n=1)[0]), np.arange(len(self.counts)))
 
-    The rows of a class are drawn without replacement and afresh in every pass. An epoch is the
-    next ``N`` rows of the passes, which follow one another without end.
-    """
+    def turn_keys(self, label: Ints, turn: Ints) -> Words:
+        """A word for each turn of each class."""
+        return hashed(self._keys.take(label), turn)
 
-    def positions(self, epoch: int) -> Ints:
-        classes, low = len(self.present), int(self.counts[self.present].min())
-        length = classes * low
-        index = np.arange(epoch * self.size, (epoch + 1) * self.size, dtype=np.int64)
-        turn, place = index // length, index % length
-        place = shuffled(place, length, mix(self.seed, _PASS, turn))
-        label, slot = self.present[place // low], place % low
-        member = shuffled(slot, self.counts[label], mix(self.seed, _ROWS, turn, label))
-        return self.rows_of(label, member)
-
-    def marginal(self, fraction: float) -> Floats:
-        return self.even()
+    def members(self, label: Ints, turn: Ints, slot: Ints) -> Ints:
+        """Which of its class's rows comes at ``slot`` of a turn, elementwise."""
+        size, prime = self.counts.take(label), self._primes.take(label)
+        return turned(slot, size, prime, self.turn_keys(label, turn), self.rounds)
 
 
-class ClassAware(Sampler):
+class ClassAware(Walk):
     """The next class of a shuffled cycle of classes, then the next ``k`` rows of its own cycle.
 
     A cycle visits every class once, in an order of its own; the rows of a class all come before
-    one comes again, in an order that is drawn afresh each time round. An epoch is the next
-    ``N`` rows, so both kinds of cycle go on from epoch to epoch.
+    one comes again, in an order that changes each time round. An epoch is the next ``N`` rows, so
+    both kinds of cycle go on from epoch to epoch.
 
     Args:
         k: rows taken at each visit.
-        labels: ``(N,)`` class ids.
+        labels: class ids of the rows; see :class:`Sampler`.
         num_classes: ``C``.
         seed: of the draws.
         num_replicas: number of processes.
@@ -89,6 +96,8 @@ class ClassAware(Sampler):
 
     Reference: after Shen et al., *Relay backpropagation*, ECCV 2016.
     """
+
+    rounds = 1  # a turn holds all rows of its class, so only their order is at stake
 
     def __init__(
         self,
@@ -113,18 +122,49 @@ class ClassAware(Sampler):
             pad=pad,
         )
 
-    def positions(self, epoch: int) -> Ints:
+    def walk(self, index: Ints) -> Ints:
         classes, k = len(self.present), int(self.k)
-        first, last = epoch * self.size, (epoch + 1) * self.size
-        visit = np.arange(first // k, (last - 1) // k + 1, dtype=np.int64)
+        visit, first = index // k, int(index[0]) // k
+        dense = len(index) > 1 and int(index[1] - index[0]) < k
+        if dense:  # several draws a visit: what they share is worked out once
+            visit = np.arange(first, int(visit[-1]) + 1)
         cycle = visit // classes
-        label = self.present[shuffled(visit % classes, classes, mix(self.seed, _CLASSES, cycle))]
-        keep = slice(first % k, first % k + self.size)
-        nth = (cycle[:, None] * k + np.arange(k)).reshape(-1)[keep]
-        label = np.repeat(label, k)[keep]
-        turn, slot = np.divmod(nth, self.counts[label])
-        member = shuffled(slot, self.counts[label], mix(self.seed, _ROWS, turn, label))
-        return self.rows_of(label, member)
+        place = visit - cycle * classes
+        label = self.present.take(ordered(cycle, place, classes, self.seed, "classes"))
+        if not dense:
+            turn, slot = np.divmod(cycle * k + (index - visit * k), self.counts.take(label))
+            return self.rows_of(label, self.members(label, turn, slot))
+        rows = self.order.take(self._visits(label, cycle)).reshape(-1)
+        if len(index) == int(index[-1] - index[0]) + 1:
+            at = int(index[0]) - first * k
+            return rows[at : at + len(index)].astype(np.int64, copy=False)
+        return rows.take(index - first * k).astype(np.int64, copy=False)
+
+    def _visits(self, label: Ints, cycle: Ints) -> Ints:
+        """``(V, k)`` places in :attr:`order` of the ``k`` rows of each visit."""
+        k, size, prime = int(self.k), self.counts.take(label), self._primes.take(label)
+        turn, slot = np.divmod(cycle * k, size)
+        keys = self.turn_keys(label, turn)
+        a, b = affine(prime, keys)
+        turned_by = rotation(size, keys)
+        member = np.empty((len(label), k), dtype=np.int64)
+        lost = slot + k > size  # goes on in the next turn
+        value = (a * slot + b) % prime
+        for j in range(k):
+            lost |= value >= size
+            member[:, j] = wrapped(value + turned_by, size)
+            value = wrapped(value + a, prime)
+        if lost.any():
+            mine, own = np.flatnonzero(lost), label[lost]
+            nth = (cycle[mine] * k)[:, None] + np.arange(k)
+            turn, slot = np.divmod(nth, self.counts.take(own)[:, None])
+            flat = self.members(np.repeat(own, k), turn.reshape(-1), slot.reshape(-1))
+            member[mine] = flat.reshape(-1, k)
+        member += self.starts.take(label)[:, None]
+        return member
 
     def marginal(self, fraction: float) -> Floats:
         return self.even()
+
+    def slack(self, epoch: int, draws: int) -> Floats:
+        return np.asarray(2.0 * self.k * (self.counts > 0), dtype=np.float64)

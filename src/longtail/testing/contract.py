@@ -17,7 +17,7 @@ __all__ = ["Check", "check", "checks_for", "exception_of", "identifier", "pairs"
 
 #: modules whose import adds their checks
 _TABLES = (
-    "every", "losses", "weights", "samplers", "augments", "heads", "backbones", "networks", "objectives",
+    "every", "losses", "states", "weights", "samplers", "augments", "heads", "backbones", "networks", "objectives",
     "adjusters", "metrics", "small", "recipes",
 )  # fmt: skip
 
@@ -30,7 +30,7 @@ _ROOMS: dict[str, tuple[str, str]] = {
     "heads": ("longtail.models.heads", "torch.nn:Module"),
     "backbones": ("longtail.models", "longtail.models.backbones:Backbone"),
     "objectives": ("longtail.objectives", "longtail.objectives.base:Objective"),
-    "handovers": ("longtail.engine.handover", "longtail.engine.handover:Handover"),
+    "handovers": ("longtail.engine", "longtail.engine.handover:Handover"),
     "updates": ("longtail.engine.update", "longtail.engine.update:Update"),
     "adjusters": ("longtail.posthoc", "longtail.posthoc.base:Adjuster"),
     "metrics": ("longtail.metrics", "longtail.metrics.single:Metric"),

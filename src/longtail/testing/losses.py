@@ -19,11 +19,11 @@ from longtail.testing.tools import (
     CLASSES,
     COUNTS,
     RENAMED,
-    build,
     close,
     logits_and_labels,
     raises_two_lines,
 )
+from longtail.testing.tools import build as built
 from longtail.types import ClassStats
 
 __all__: list[str] = []
@@ -31,13 +31,21 @@ __all__: list[str] = []
 HALVES = (torch.float16, torch.bfloat16)
 
 
+def build(record: Record, **extra: Any) -> Any:
+    """The loss of a record, standing still: without noise or moving state, so that calls compare."""
+    loss = built(record, **extra)
+    return loss.eval() if loss.noisy or loss.stateful else loss
+
+
 def _features(rows: int) -> Tensor:
+    """``(rows, 6)``, eighths: every precision holds them."""
     g = torch.Generator().manual_seed(1)
-    return torch.randn(rows, 6, generator=g, dtype=torch.float64)
+    return torch.randn(rows, 6, generator=g, dtype=torch.float64).mul_(8).round_().div_(8)
 
 
-def _value(loss: Any, z: Tensor, y: Tensor, **more: Any) -> Tensor:
-    value = loss(z, y, features=_features(len(z)).to(z.dtype), **more)
+def _value(loss: Any, z: Tensor, y: Tensor, h: Tensor | None = None, **more: Any) -> Tensor:
+    h = _features(len(z)) if h is None else h
+    value = loss(z, y, features=h.to(z.dtype), **more)
     assert isinstance(value, Tensor)
     return value
 
@@ -47,12 +55,37 @@ def finite_loss_and_gradient(record: Record) -> None:
     """The mean is a finite scalar, and its gradient is finite and not zero."""
     z, y = logits_and_labels()
     z.requires_grad_()
-    value = _value(build(record, class_counts=COUNTS), z, y)
+    value = _value(built(record, class_counts=COUNTS), z, y)
     assert value.shape == ()
     assert torch.isfinite(value)
     (grad,) = torch.autograd.grad(value, z)
     assert torch.isfinite(grad).all()
     assert bool(grad.abs().sum() > 0)
+
+
+@check("losses", when=lambda r: bool(r.load().noisy))
+def noise_belongs_to_the_row(record: Record) -> None:
+    """In training the noise follows the key of the row; in eval mode there is none."""
+    z, y = logits_and_labels()
+    keys = torch.linspace(0.01, 0.99, len(y))
+    loss = built(record, class_counts=COUNTS, reduction="none")
+
+    def keyed(rows: Tensor, of: Tensor = keys) -> Tensor:
+        loss.key(of[rows])
+        return _value(loss, z[rows], y[rows])
+
+    every = torch.arange(len(y))
+    first, order = keyed(every), every.flip(0)
+    close(keyed(order), first[order], what="another order")
+    close(torch.cat([keyed(every[:5]), keyed(every[5:])]), first, what="in two parts")
+    assert not torch.allclose(keyed(every, 1 - keys), first), "other keys, the same noise"
+    for dtype in HALVES:
+        low = (1e4 * z).to(dtype).requires_grad_()
+        loss.key(keys)
+        (grad,) = torch.autograd.grad(loss(low, y).sum(), low)
+        assert torch.isfinite(grad).all(), str(dtype)
+    loss.eval()
+    close(keyed(every, 1 - keys), keyed(every), tol=0, what="eval mode")
 
 
 @check("losses")
@@ -147,14 +180,14 @@ def half_precision(record: Record) -> None:
     loss = build(record, class_counts=COUNTS)
     for dtype in HALVES:
         low = z.to(dtype).requires_grad_()
-        value = loss(low, y)
+        value = _value(loss, low, y)
         (grad,) = torch.autograd.grad(value, low)
         assert value.dtype == torch.float32, str(dtype)
         assert torch.isfinite(value), str(dtype)
         assert torch.isfinite(grad).all(), str(dtype)
-        close(value, loss(z.to(dtype).float(), y), tol=1e-6, what=str(dtype))
+        close(value, _value(loss, z.to(dtype).float(), y), tol=1e-6, what=str(dtype))
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            close(loss(low, y), value, tol=1e-6, what=f"autocast {dtype}")
+            close(_value(loss, low, y), value, tol=1e-6, what=f"autocast {dtype}")
 
 
 @check("losses")
@@ -192,7 +225,7 @@ def mixed_targets(record: Record) -> None:
     close(top / bottom, expected.mean())
 
 
-@check("losses")
+@check("losses", without="features")
 def row_and_class_forms_agree(record: Record) -> None:
     """``per_class`` holds at the label what ``per_sample`` gives."""
     z, y = logits_and_labels()
@@ -215,14 +248,16 @@ def function_and_module_agree(record: Record) -> None:
 def prior_offset_is_the_formula(record: Record) -> None:
     """A loss that names an offset ``a`` is cross-entropy of ``z + a``."""
     z, y = logits_and_labels()
-    loss = build(record, class_counts=COUNTS)
+    loss = built(record, class_counts=COUNTS)
     offset = loss.prior_offset()
+    made = built if loss.noisy else build  # without its noise a loss may be cross-entropy
+    rows = _value(made(record, class_counts=COUNTS, reduction="none"), z, y)
     if offset is None:
         ce = F.cross_entropy(z, y, reduction="none")
-        assert not torch.allclose(loss.per_sample(z, y), ce), "cross-entropy has an offset: zero"
+        assert not torch.allclose(rows, ce), "cross-entropy has an offset: zero"
         return
     assert offset.shape == (CLASSES,)
-    close(loss.per_sample(z, y), F.cross_entropy(z + offset, y, reduction="none"))
+    close(rows, F.cross_entropy(z + offset, y, reduction="none"))
 
 
 @check("losses", tag="needs_counts")
@@ -230,9 +265,9 @@ def unbound_use(record: Record) -> None:
     """Without class counts it says so, in two lines; ``bind`` brings them."""
     z, y = logits_and_labels()
     loss = build(record)
-    raises_two_lines(UnboundPartError, lambda: loss(z, y))
+    raises_two_lines(UnboundPartError, lambda: _value(loss, z, y))
     loss.bind(ClassStats(COUNTS))
-    close(loss(z, y), build(record, class_counts=COUNTS)(z, y))
+    close(_value(loss, z, y), _value(build(record, class_counts=COUNTS), z, y))
 
 
 @check("losses", without="needs_counts")
@@ -241,7 +276,7 @@ def works_unbound(record: Record) -> None:
     z, y = logits_and_labels()
     assert torch.isfinite(_value(build(record), z, y))
     weighted = build(record, weight=part("inverse_frequency"))
-    raises_two_lines(UnboundPartError, lambda: weighted(z, y))
+    raises_two_lines(UnboundPartError, lambda: _value(weighted, z, y))
 
 
 @check("losses")
@@ -283,7 +318,8 @@ def ignored_and_weighted_rows(record: Record) -> None:
     marked = y.clone()
     marked[3:5] = loss.ignore_index
     kept = marked != loss.ignore_index
-    close(loss(z, marked), loss(z[kept], y[kept]), what="ignored")
+    h = _features(len(z))
+    close(_value(loss, z, marked), _value(loss, z[kept], y[kept], h[kept]), what="ignored")
     each = build(record, class_counts=COUNTS, reduction="none")
     v = torch.linspace(0, 2, len(y), dtype=torch.float64)
     close(_value(each, z, y, sample_weight=v), v * _value(each, z, y), what="weighted")
@@ -294,8 +330,8 @@ def dense_logits(record: Record) -> None:
     """``(N, C, d1)`` logits are ``N d1`` rows."""
     z, y = logits_and_labels()
     loss = build(record, class_counts=COUNTS)
-    dense = z.reshape(3, 4, CLASSES).movedim(2, 1)
-    close(loss(dense, y.reshape(3, 4)), loss(z, y))
+    dense, h = (t.reshape(3, 4, -1).movedim(2, 1) for t in (z, _features(len(z))))
+    close(_value(loss, dense, y.reshape(3, 4), h), _value(loss, z, y))
 
 
 @check("losses", tag="shift_invariant")
@@ -314,9 +350,9 @@ def refuses_what_does_not_fit(record: Record) -> None:
     bad = y.clone()
     bad[0] = CLASSES
     for call in (
-        lambda: loss(z[:, :3], y.clamp(max=2)),
-        lambda: loss(z, y[:-1]),
-        lambda: loss(z, bad),
+        lambda: _value(loss, z[:, :3], y.clamp(max=2)),
+        lambda: _value(loss, z, y[:-1]),
+        lambda: _value(loss, z, bad),
         lambda: build(record, class_counts=COUNTS, reduction="average"),
         lambda: build(record, class_counts=COUNTS, weight=[1.0, 2.0]),
     ):

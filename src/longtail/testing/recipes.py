@@ -26,8 +26,11 @@ __all__: list[str] = []
 TIERS = ("seed", "core", "extended")
 
 
-def _other(value: Any) -> Any:
+def _other(parameter: inspect.Parameter) -> Any:
     """Another value of the same kind."""
+    value = parameter.default
+    if value is None and "str" in str(parameter.annotation):
+        return "other"
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
@@ -66,7 +69,7 @@ def every_option_is_used(record: Record) -> None:
     plain = make_recipe(record).to_data()
     for parameter in inspect.signature(record.load()).parameters.values():
         assert parameter.default is not parameter.empty, f"{parameter.name} has no default"
-        changed = make_recipe(record, **{parameter.name: _other(parameter.default)}).to_data()
+        changed = make_recipe(record, **{parameter.name: _other(parameter)}).to_data()
         assert {**changed, "options": {}} != {**plain, "options": {}}, parameter.name
     raises_two_lines(ConfigError, lambda: make_recipe(record, no_such_option=1))
 

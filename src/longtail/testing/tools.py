@@ -108,14 +108,14 @@ def constructor_values(record: Record) -> dict[str, Any]:
     }
 
 
-def raises_two_lines(kind: type[Exception], call: Any) -> None:
+def raises_two_lines(kind: type[Exception] | tuple[type[Exception], ...], call: Any) -> None:
     """The call raises an error of that kind, which says what was wrong and what to do."""
     try:
         call()
     except kind as error:
         text = str(error)
     else:
-        raise AssertionError(f"no {kind.__name__} was raised")
+        raise AssertionError(f"no {kind} was raised")
     lines = [line for line in text.splitlines() if line.strip()]
     assert len(lines) == 2, f"not two lines: {text}"
 

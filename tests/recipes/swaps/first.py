@@ -45,7 +45,7 @@ PIECES: list[tuple[str, str]] = [
     ("ldam", "stages.0.loss.margin=0.0"),
     ("drw", "stages.0.loss.weight=uniform()"),
     ("crt", "stages.1.before=[]"),
-    ("crt", "stages.1.trains=all"),
+    ("crt", "stages.1.trains=head.bias"),
     ("hfl", "stages.1.loss=cross_entropy"),
     ("pseudo_label", "stages.1.before=[pseudo_labels(threshold=0.0)]"),
     ("sade", "stages.0.objective.tau=0.0"),

@@ -1,4 +1,4 @@
-"""Class re-balancing: re-sampling."""
+"""Class re-balancing: re-sampling to the frequencies of a formula."""
 
 from __future__ import annotations
 
@@ -7,27 +7,88 @@ from longtail.registry import part
 
 __all__ = ["class_balanced", "progressive", "ros", "rus", "square_root"]
 
+COMPOSES = (
+    "any head, augmentation, update and backbone; losses that do not correct the class prior "
+    "(cross_entropy, focal, ldam without class weights); as the sampler of a second stage"
+)
+AVOID = (
+    "losses, class weights or adjusters that correct the natural prior once more "
+    "(balanced_softmax, la, inverse-frequency weights): refused unless allow_double is set"
+)
+_DRAW = "no more than plain training: a draw is some 10 to 15 ns a row, 4 bytes a row are held"
 
-@recipe(family="resampling", tier="seed", reference="Van Hulse et al., ICML 2007")
-def ros(epochs: float = 200) -> Recipe:
+
+@recipe(
+    family="resampling",
+    tier="seed",
+    reference="Van Hulse et al., ICML 2007",
+    details={
+        "what": "Trains on passes that hold every class as often as the largest one: all rows once, "
+        "and rows of smaller classes again and again. Nothing of the large classes is thrown away.",
+        "formula": "a pass holds n_max rows of each class: all n_c, and n_max - n_c drawn with "
+        "replacement; C n_max rows, shuffled",
+        "use": "when rare classes matter as much as common ones and their rows bear repetition, "
+        "with an augmentation that makes repeats differ; target=... stops short of full balance",
+        "cost": "no more than plain training: some 40 to 60 ns a row for the draw; 4 bytes a row are held",
+        "composes": COMPOSES,
+        "avoid": AVOID,
+        "interpretation": "an epoch stays ceil(N / B) steps and walks on through the passes of "
+        "C n_max rows, so that methods are compared at equal cost",
+    },
+)
+def ros(epochs: float = 200, target: float | None = None) -> Recipe:
     """Random over-sampling: every class is drawn as often as the largest.
 
     A pass holds ``C n_max`` rows: all originals and ``n_max - n_c`` repeats of class ``c``; an
-    epoch keeps ``ceil(N / B)`` steps and walks on through the passes.
+    epoch keeps ``ceil(N / B)`` steps and walks on through the passes. ``target`` asks for
+    fewer rows of the small classes: a count, or a fraction below 1 of the largest.
     """
-    return Recipe(stages=(Stage(epochs, sampler=part("ros")),))
+    return Recipe(stages=(Stage(epochs, sampler=part("ros", target=target)),))
 
 
-@recipe(family="resampling", tier="seed", reference="Drummond and Holte, ICML workshop 2003")
-def rus(epochs: float = 200) -> Recipe:
+@recipe(
+    family="resampling",
+    tier="seed",
+    reference="Drummond and Holte, ICML workshop 2003",
+    details={
+        "what": "Trains on passes that hold every class as rarely as the smallest one, drawn afresh "
+        "each pass. Large classes show all their rows in the course of many passes.",
+        "formula": "a pass holds n_min rows of each class without replacement; C n_min rows, shuffled",
+        "use": "when common classes are redundant and training is short of memory of rare ones; "
+        "target=... keeps more rows of each class",
+        "cost": "no more than plain training: some 40 to 60 ns a row for the draw; 4 bytes a row are held",
+        "composes": COMPOSES,
+        "avoid": AVOID
+        + "; very small classes with a long training: their few rows are learnt by heart",
+        "interpretation": "an epoch stays ceil(N / B) steps and walks on through passes of C n_min "
+        "rows, each drawn afresh",
+    },
+)
+def rus(epochs: float = 200, target: float | None = None) -> Recipe:
     """Random under-sampling: every class is drawn as rarely as the smallest.
 
     A pass holds ``n_min`` rows of each class without replacement and is drawn anew each time.
+    ``target`` keeps more of each class: a count, or a fraction below 1 of the largest.
     """
-    return Recipe(stages=(Stage(epochs, sampler=part("rus")),))
+    return Recipe(stages=(Stage(epochs, sampler=part("rus", target=target)),))
 
 
-@recipe(family="resampling", tier="seed", reference="Kang et al., ICLR 2020", aliases=("sample_q",))
+@recipe(
+    family="resampling",
+    tier="seed",
+    reference="Kang et al., ICLR 2020",
+    aliases=("sample_q",),
+    details={
+        "what": "Draws a class by a power of its count and then one of its rows evenly. With q = 0 "
+        "all classes come equally often, with q = 1 it is instance-balanced sampling.",
+        "formula": "P(class c) = n_c^q / sum_j n_j^q, then a row of the class, with replacement",
+        "use": "for a classifier that is to treat classes alike, above all in the second stage of "
+        "decoupled training; trained jointly it may hurt features when classes are many and small",
+        "cost": _DRAW,
+        "composes": COMPOSES,
+        "avoid": AVOID,
+    },
+)
 def class_balanced(epochs: float = 200, q: float = 0.0) -> Recipe:
     """Class-balanced sampling: ``P(class c) ~ n_c^q``, then a row of the class.
 
@@ -36,7 +97,21 @@ def class_balanced(epochs: float = 200, q: float = 0.0) -> Recipe:
     return Recipe(stages=(Stage(epochs, sampler=part("power", q=q)),))
 
 
-@recipe(family="resampling", tier="seed", reference="Kang et al., ICLR 2020")
+@recipe(
+    family="resampling",
+    tier="seed",
+    reference="Kang et al., ICLR 2020",
+    details={
+        "what": "Draws classes in proportion to the square root of their count. It stands half-way "
+        "between instance-balanced and class-balanced sampling.",
+        "formula": "P(class c) = sqrt(n_c) / sum_j sqrt(n_j), then a row of the class",
+        "use": "for joint training, when full balance would repeat the rarest rows too often",
+        "cost": _DRAW,
+        "composes": COMPOSES
+        + "; a mild prior correction on top (its own effective prior is known to the engine)",
+        "avoid": AVOID,
+    },
+)
 def square_root(epochs: float = 200) -> Recipe:
     """Square-root sampling: ``P(class c) ~ sqrt(n_c)``, then a row of the class."""
     return Recipe(stages=(Stage(epochs, sampler=part("power", q=0.5)),))
@@ -47,6 +122,15 @@ def square_root(epochs: float = 200) -> Recipe:
     tier="seed",
     reference="Kang et al., ICLR 2020",
     aliases=("progressive_sampler",),
+    details={
+        "what": "Starts with instance-balanced sampling and moves evenly to class-balanced sampling "
+        "over the epochs. Features are learnt from all rows first, the classifier is balanced last.",
+        "formula": "P(t) = (1 - t) n_c / N + t / C with t = e / (T - 1), e = 0 .. T - 1",
+        "use": "for joint training in one stage, where class-balanced sampling alone hurts the features",
+        "cost": _DRAW + "; one alias table of C classes an epoch",
+        "composes": COMPOSES,
+        "avoid": AVOID + "; schedules that end early: the last epochs are the balanced ones",
+    },
 )
 def progressive(epochs: float = 200) -> Recipe:
     """Progressively-balanced sampling: from instance-balanced to class-balanced.

@@ -1,4 +1,4 @@
-"""Heads: what turns features into logits, and the projector beside them."""
+"""The linear and the cosine classifier, and the projector beside them."""
 
 from __future__ import annotations
 
@@ -9,40 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from longtail.errors import ConfigError
+from longtail.models.heads.base import Head, wide
 
-__all__ = ["CosineHead", "Head", "LinearHead", "MLPProjector"]
-
-
-class Head(nn.Module):
-    """Base of classifiers: ``(B, D)`` to ``(B, C)``.
-
-    Attributes:
-        weight: ``(C, D)``.
-        bias: ``(C,)`` or ``None``.
-        scale: factor of a cosine classifier, or ``None`` where logits are no scaled cosines.
-    """
-
-    weight: nn.Parameter
-    bias: nn.Parameter | None
-    scale: float | None = None
-
-    def __init__(self, in_features: int, num_classes: int) -> None:
-        super().__init__()
-        if in_features < 1 or num_classes < 2:
-            raise ConfigError(
-                f"a head needs at least 1 feature and 2 classes, not {in_features} and {num_classes}",
-                "check the labels",
-            )
-        self.in_features, self.num_classes = in_features, num_classes
-        self.weight = nn.Parameter(torch.empty(num_classes, in_features))
-        self.bias = None
-
-    def reset_parameters(self) -> None:
-        """Draw fresh weights from torch's generator."""
-        raise NotImplementedError
-
-    def extra_repr(self) -> str:
-        return f"{self.in_features}, {self.num_classes}, scale={self.scale}"
+__all__ = ["CosineHead", "LinearHead", "MLPProjector"]
 
 
 class LinearHead(Head):
@@ -69,6 +38,9 @@ class LinearHead(Head):
         nn.init.uniform_(self.weight, -bound, bound)
         if self.bias is not None:
             nn.init.uniform_(self.bias, -bound, bound)
+
+    def affine(self) -> tuple[Tensor, Tensor | None]:
+        return self.weight, self.bias
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits."""
@@ -123,7 +95,7 @@ class CosineHead(Head):
     def forward(self, features: Tensor) -> Tensor:
         """Scaled cosines."""
         with torch.autocast(features.device.type, enabled=False):
-            h, w = _wide(features), _wide(self.weight)
+            h, w = wide(features), wide(self.weight)
             length = h.norm(dim=1, keepdim=True) if self.squash else None
             h = nn.functional.normalize(h, dim=1)
             if length is not None:
@@ -131,10 +103,6 @@ class CosineHead(Head):
             cosines = nn.functional.linear(h, nn.functional.normalize(w, dim=1))
             scale = self.scale if self.log_scale is None else self.log_scale.exp()
             return cosines * scale
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 class MLPProjector(nn.Module):
@@ -190,4 +158,4 @@ class MLPProjector(nn.Module):
         if not self.normalise:
             return out
         with torch.autocast(out.device.type, enabled=False):
-            return nn.functional.normalize(_wide(out), dim=1)
+            return nn.functional.normalize(wide(out), dim=1)

@@ -1,0 +1,101 @@
+"""One sampler first, another from a fraction of the stage on."""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+from longtail.errors import ConfigError
+from longtail.samplers.base import Floats, Ints, Labels, Sampler
+from longtail.samplers.independent import ClassBalanced
+from longtail.samplers.passes import Instance
+
+__all__ = ["Deferred"]
+
+
+class Deferred(Sampler):
+    """Every row once an epoch, until ``inner`` takes over (deferred re-sampling).
+
+    The switch falls on epoch ``int(after * epochs)`` (0-based), whatever the number of epochs.
+
+    Args:
+        inner: the sampler that takes over; absent, class-balanced sampling (as published).
+        after: fraction of the stage in ``[0, 1]``.
+        epochs: epochs of the stage; absent, set the attribute before drawing.
+        labels: ``(N,)`` class ids.
+        num_classes: ``C``.
+        seed: of the draws.
+        num_replicas: number of processes.
+        rank: which of them this is.
+        pad: repeat the first draws so that every process has equally many.
+
+    Reference: Cao et al., NeurIPS 2019 (DRS).
+    """
+
+    def __init__(
+        self,
+        inner: Sampler | None = None,
+        after: float = 0.8,
+        *,
+        epochs: int | None = None,
+        labels: Labels = None,
+        num_classes: int | None = None,
+        seed: int = 0,
+        num_replicas: int = 1,
+        rank: int = 0,
+        pad: bool = False,
+    ) -> None:
+        if inner is not None and not isinstance(inner, Sampler):
+            raise ConfigError(
+                f"deferred needs a sampler to defer, not {inner!r}",
+                "for example Deferred(ClassBalanced(), after=0.8)",
+            )
+        if not 0 <= after <= 1:
+            raise ConfigError(
+                f"after must lie in [0, 1], not {after}", "it is a fraction of the stage"
+            )
+        self.inner = inner
+        self.after = after
+        self._first, self._late = Instance(), ClassBalanced() if inner is None else inner
+        super().__init__(
+            labels=labels,
+            num_classes=num_classes,
+            seed=seed,
+            num_replicas=num_replicas,
+            rank=rank,
+            pad=pad,
+        )
+        self.epochs = epochs
+
+    def bind_labels(
+        self, labels: Labels, num_classes: int | None = None, seed: int | None = None
+    ) -> Self:
+        super().bind_labels(labels, num_classes, seed)
+        for each in (self._first, self._late):
+            each.bind_labels(labels, self.num_classes, self.seed)
+        return self
+
+    def _at(self, epoch: int) -> Sampler:
+        """The sampler of an epoch."""
+        if self.epochs is None:
+            raise ConfigError(
+                "deferred sampling does not know how many epochs the stage has",
+                "give epochs=T, or set sampler.epochs = T",
+            )
+        self._late.epochs = self.epochs
+        late = epoch >= math.floor(self.after * self.epochs + 1e-9)
+        return self._late if late else self._first
+
+    def rows(self, epoch: int, span: range) -> Ints:
+        return self._at(epoch).rows(epoch, span)
+
+    def at(self, epoch: int) -> float:
+        last = 0 if self.epochs is None else max(0, self.epochs - 1)
+        return min(1.0, epoch / last) if last else 1.0
+
+    def slack(self, epoch: int, draws: int) -> Floats:
+        return self._at(epoch).slack(epoch, draws)
+
+    def marginal(self, fraction: float) -> Floats:
+        last = 0 if self.epochs is None else max(0, self.epochs - 1)
+        return self._at(round(fraction * last)).marginal(fraction)
