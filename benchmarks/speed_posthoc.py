@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from timing import ratios, save
 from torch import Tensor
 
 from longtail.models.heads.fitted import class_means
 from longtail.posthoc import FitData, LogitAdjust, TauNorm
 from longtail.posthoc.choice import tau_grid
 from longtail.types import ClassStats, Outputs
+from timing import ratios, save
 
 COMMAND = "python benchmarks/speed_posthoc.py"
 ROWS, WIDTH, CLASSES = 10_000, 2_048, 1_000
