@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import confusion_matrix, recall_score
 from timing import ratios, save
+from sklearn.metrics import confusion_matrix, recall_score
 
 from longtail.metrics import Accumulator, label_metrics
 from longtail.types import ClassStats
