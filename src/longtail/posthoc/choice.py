@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 SHRINK = 5.0
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18  # scores whose passes stay in a processor's caches
 
 
 def tau_grid() -> Tensor:
@@ -141,23 +141,28 @@ def winning_power(scores: Tensor, log_norm: Tensor, target: Tensor) -> tuple[Ten
     """
     label = target[:, None]
     own = scores.gather(1, label)
-    up = own > 0
-    height = scores.abs().log()
-    gap = height - height.gather(1, label)
-    rise = log_norm - log_norm[label]
-    other_up = scores > 0
-    gap = torch.where(up, gap, -gap)
-    gap = gap.masked_fill_(up & ~other_up, -torch.inf).masked_fill_(~up & other_up, torch.inf)
-    gap = gap.masked_fill_(gap.isnan(), torch.inf)  # zero against zero: a tie
-    gap = gap.masked_fill_(torch.isneginf(scores), -torch.inf)
-    return _bounds(gap, torch.where(up, rise, -rise), label)
+    low, high = torch.full_like(own[:, 0], torch.inf), torch.full_like(own[:, 0], -torch.inf)
+    up = own[:, 0] > 0
+    rows = torch.nonzero(up).flatten()
+    if len(rows):  # what is not positive has no logarithm above -inf, and never wins
+        height = scores[rows].clamp_min_(0).log_()
+        bounds = winning_range(height, log_norm, target[rows])
+        low[rows], high[rows] = bounds
+    rows = torch.nonzero(~up).flatten()
+    if len(rows):  # the least size wins, and any score that is not negative has won
+        z = scores[rows]
+        size = z.neg().log_()  # NaN where positive
+        size = size.masked_fill_(z >= 0, -torch.inf)
+        bounds = winning_range(-size, -log_norm, target[rows])
+        low[rows], high[rows] = bounds
+    return low, high
 
 
 def _bounds(gap: Tensor, rise: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
     """``gap < tau rise`` for every other class."""
     bound = gap / rise
-    low = torch.where(rise > 0, bound, -torch.inf).amax(1)
-    high = torch.where(rise < 0, bound, torch.inf).amin(1)
-    flat = (rise == 0) & (gap >= 0)
+    low = bound.masked_fill(rise <= 0, -torch.inf).amax(1)
+    high = bound.masked_fill(rise >= 0, torch.inf).amin(1)
+    flat = (rise == 0) & ~(gap < 0)
     never = flat.scatter_(1, label, False).any(1)
     return torch.where(never, torch.inf, low), high
