@@ -91,7 +91,7 @@ def compare(rows: int, classes: int, rules: tuple[str, ...], rounds: int) -> lis
         candidates[rule] = lambda sampler=sampler: sampler.draw(1)
         if rule in ("class_balanced", "class_aware"):
             candidates[f"list({rule})"] = lambda sampler=sampler: list(sampler)
-    found = ratios(candidates, WEIGHTED, rounds=rounds)
+    found = ratios(candidates, WEIGHTED, rounds=rounds, least=0.2)
     size = f"10^{round(np.log10(rows))}"
     out = []
     for name in candidates:
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="10^8 rows too")
     options = parser.parse_args()
     found = large() if options.large else []
-    found += compare(1_000_000, 1000, RULES, 9)
+    found += compare(1_000_000, 1000, RULES, 7)
     found += compare(10_000_000, 1000, TEN_MILLION, 3)
     found += building(10_000_000, 1000)
     save("samplers", found, "python benchmarks/speed_samplers.py --large")
