@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from timing import ratios, save
 from sklearn.metrics import confusion_matrix, recall_score
 
 from longtail.metrics import Accumulator, label_metrics
 from longtail.types import ClassStats
+from timing import ratios, save
 
 CLASSES, ROWS, BATCH = 8142, 1_000_000, 256
 COMMAND = "python benchmarks/speed_metrics.py"
