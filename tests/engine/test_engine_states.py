@@ -25,7 +25,7 @@ MEASURED: dict[str, tuple[str, ...]] = {
     "eqlv2": (SGD,),
     "cdb": (SGD,),
     "area": (SGD, "start=0.25", "batch=8"),
-    "uncertainty_margin": (SGD,),
+    "uncertainty_margin": ("optimizer=sgd(lr=0.01)",),  # cosines times 30: rounding grows with it
     "influence_balanced": ("optimizer=sgd(lr=0.01)",),
 }
 
