@@ -11,6 +11,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "speed"
 TITLES = {
     "samplers": "Samplers",
     "losses": "Losses",
+    "stateful": "Losses that follow the model",
     "stage2": "Second stage of decoupled training",
     "metrics": "Metrics",
     "posthoc": "Post-hoc rules",
@@ -19,8 +20,9 @@ TITLES = {
 HEAD = """# Speed
 
 Every figure is a ratio of process CPU time (one thread, median over rounds, the candidates in turn)
-to a named alternative in the same run; below 1 is faster. Read ratios, not seconds. This page is
-written by `python benchmarks/speed_page.py` from what the commands below leave.
+to a named alternative in the same run: how much it costs, so below 1 is faster, or, where the
+column `against` says "faster than", how many times faster it is. Read ratios, not seconds; a goal that
+is missed stands beside its figure. This page is written by `python benchmarks/speed_page.py` from what the commands below leave.
 """
 
 
