@@ -37,6 +37,13 @@ FIRST = (
     "rus", "class_balanced", "square_root", "progressive", "la", "la_posthoc", "tau_norm", "mixup",
     "manifold_mixup", "bbn", "sade", "meta_weight_net", "paco", "hfl", "pseudo_label",
 )  # fmt: skip
+SECOND = (
+    "class_aware", "effective_number_sampling", "repeat_factor", "prs", "bilateral", "quintuplet", "dcl",
+    "meta_sampler", "eql", "eqlv2", "seesaw", "acsl", "cdb", "influence_balanced", "area", "adrw_tla",
+    "elm", "vs", "gcl", "kps", "uncertainty_margin", "pc_softmax", "lade", "uno_ic", "la_pairwise",
+    "cosine", "lws", "ncm", "tde", "rtc", "gist", "etf", "generative_head", "decoupled_lws",
+    "decoupled_tau", "decoupled_ncm", "mislas", "disalign", "marc", "weight_balancing", "los",
+)  # fmt: skip
 FOUR = ("ce", "balanced_softmax", "ldam_drw", "crt")
 
 
@@ -54,7 +61,8 @@ class Set:
 
 SETS = {
     "fashion": Set(
-        "Fashion-MNIST-LT, IF 100, small CNN, batch 128, 15 epochs", "fashion-mnist-lt", FIRST, 15, 3,
+        "Fashion-MNIST-LT, IF 100, small CNN, batch 128, 15 epochs", "fashion-mnist-lt",
+        FIRST + SECOND, 15, 3,
         ("--backbone", "small_cnn", "--batch-size", "128"),
     ),
     "fashion-labelled": Set(
@@ -68,7 +76,11 @@ SETS = {
     ),
     "cifar10": Set(
         "CIFAR-10-LT, IF 100, ResNet-32, batch 128, 20 epochs, bf16", "cifar10-lt",
-        ("ce", "balanced_softmax", "ldam_drw", "crt", "mixup", "sade"), 20, 1,
+        (
+            "ce", "balanced_softmax", "ldam_drw", "crt", "mixup", "sade", "class_balanced", "progressive",
+            "cb", "vs", "gcl", "seesaw", "meta_weight_net", "lade", "tde", "etf", "mislas",
+            "weight_balancing",
+        ), 20, 1,
         ("--backbone", "resnet32", "--batch-size", "128", "--precision", "bf16"),
     ),
     "cifar10-first": Set(
