@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,8 +21,10 @@ from longtail.engine.checkpoint import (
 )
 from longtail.engine.feed import pass_rows, to_float
 from longtail.engine.folder import RunFolder
+from longtail.engine.launch import threads_for
 from longtail.errors import ConfigError, DataError
 from longtail.metrics import Accumulator, intervals
+from longtail.models import InputSpec
 from longtail.posthoc.aggregation import aggregate
 from longtail.posthoc.estimate import PriorEstimate, estimate_target_prior
 from longtail.posthoc.prior import read_target_prior, shift_offset
@@ -94,12 +97,17 @@ class Run:
 
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Outputs:
-        """The network's raw outputs for stored rows (uint8 images, float tables, int tokens)."""
+        """The network's raw outputs for stored rows (uint8 images, float tables, int tokens).
+
+        On as many threads as in training, which decide how sums are split.
+        """
         x = to_float(x.to(self.device))
         if self.info["channels_last"] and x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
         self.network.eval()
-        result: Outputs = self.network(x)
+        row = InputSpec.from_data(self.info["inputs"]).shape
+        with threads_for(self.info["batch_size"] * math.prod(row)):
+            result: Outputs = self.network(x)
         return result
 
     def logits_of(self, outputs: Outputs) -> Tensor:
