@@ -23,7 +23,7 @@ from longtail.engine.feed import to_float
 from longtail.engine.runner import Run, RunConfig, fit
 from longtail.engine.stage import Recipe
 from longtail.errors import ConfigError
-from longtail.models import InputSpec
+from longtail.models import FittedHead, InputSpec
 from longtail.registry import PartSpec, Record, get
 
 __all__ = ["EXPECTED_FAILED_CHECKS", "LongTailClassifier"]
@@ -167,6 +167,10 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_ = classes
         self._kind = kind
         self._keep(run, notes)
+        if self.class_weight is not None and isinstance(run.network.head, FittedHead):
+            self.notes_.append(
+                "class_weight reached the features only: this head is filled from class means"
+            )
         if self.class_weight == "balanced":
             self._warn_of_two_corrections(run)
         if self.verbose:

@@ -16,7 +16,7 @@ from longtail.engine.stage import Stage
 from longtail.engine.state import RunState
 from longtail.errors import ConfigError
 from longtail.functional.random import uniforms
-from longtail.models import FeatureNetwork
+from longtail.models import FeatureNetwork, folded
 from longtail.types import Context
 
 __all__ = ["check_cacheable", "with_cache"]
@@ -98,7 +98,8 @@ def _rows(
     training = network.training
     network.eval()
     out = []
-    with ctx.autocast() if ctx.autocast else contextlib.nullcontext():
+    cast = ctx.autocast() if ctx.autocast else contextlib.nullcontext()
+    with cast, folded(network):
         for x, positions in data.passes(state.device, state.ranks):
             x = x.to(state.device)
             if view is not None and numbers is not None:

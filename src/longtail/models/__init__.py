@@ -3,6 +3,7 @@
 from longtail.models.backbones import MLP, Backbone, HashedText, Pieces, SmallCNN
 from longtail.models.build import build_backbone, build_network, seeded
 from longtail.models.cached import FeatureNetwork
+from longtail.models.fold import folded
 from longtail.models.heads import (
     CausalHead,
     CosineHead,
@@ -73,6 +74,7 @@ __all__ = [
     "build_backbone",
     "build_network",
     "build_normalise",
+    "folded",
     "load_backbone",
     "load_head",
     "seeded",
