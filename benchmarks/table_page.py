@@ -125,6 +125,7 @@ def _section(name: str, table: Any, rows: list[dict[str, Any]], against: dict[st
             missing.append(f"{recipe} (seed {', '.join(left)})")
     if missing:
         lines += ["", f"Not run yet: {'; '.join(missing)}."]
+    lines += _precisions(rows)
     return "\n".join([*lines, "", f"Command of a row: `{rows[0]['command']}`", ""])
 
 
@@ -134,6 +135,19 @@ def _conditions(rows: list[dict[str, Any]]) -> str:
         f"Data fingerprint `{rows[0]['fingerprint'][:12]}`, {rows[0]['machine']}, torch {versions['torch']}, "
         f"longtail {versions['longtail']}; seconds were taken on a machine that did other work too."
     )
+
+
+def _precisions(rows: list[dict[str, Any]]) -> list[str]:
+    """Which rows were trained in which precision, where a table holds both."""
+    used: dict[str, list[str]] = {}
+    for row in rows:
+        words = row["command"].split()
+        said = words[words.index("--precision") + 1] if "--precision" in words else "32"
+        used.setdefault(said, []).append(f"{row['recipe']} (seed {row['seed']})")
+    if len(used) < 2:
+        return []
+    parts = "; ".join(f"`--precision {p}`: {', '.join(who)}" for p, who in sorted(used.items()))
+    return ["", f"bf16 where the CPU has instructions for it, else 32 bits. {parts}."]
 
 
 def _cell(values: list[float | None], metric: str) -> str:

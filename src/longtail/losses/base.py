@@ -126,7 +126,8 @@ class Loss(Part):
 
     def key(self, rows: Tensor | None) -> None:
         """Key the noise of the calls that follow: ``(B,)`` uniform numbers, one a row."""
-        self._keys = rows
+        if rows is not self._keys:  # setting an attribute of a module costs more than asking
+            self._keys = rows
 
     def mass(self, logits: Tensor) -> Tensor:
         """``(B,)``: how much each row at hand counts in what is told: its sample weight (the
