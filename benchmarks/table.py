@@ -80,6 +80,11 @@ SETS = {
         ("ce", "mixup"), 60, 1,
         ("--backbone", "small_cnn", "--batch-size", "128"),
     ),
+    "fashion-x4-alpha": Set(
+        "The same 60 epochs, mixup with one thing changed: `alpha=0.2` (1 is its default)",
+        "fashion-mnist-lt", ("mixup",), 60, 1,
+        ("--backbone", "small_cnn", "--batch-size", "128", "--set", "alpha=0.2"),
+    ),
     "cifar10": Set(
         "CIFAR-10-LT, IF 100, ResNet-32, batch 128, 20 epochs", "cifar10-lt",
         (

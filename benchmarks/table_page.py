@@ -18,8 +18,11 @@ from longtail.types import ClassStats
 __all__ = ["write"]
 
 METRICS = ("balanced_accuracy", "many", "medium", "few", "accuracy", "ece")
-#: a recipe that is held against another baseline than ce of the same set
-OTHER_BASELINE = {"pseudo_label": ("fashion-labelled", "ce")}
+#: rows that are held against another baseline than ce of the same set
+OTHER_BASELINE = {
+    ("fashion", "pseudo_label"): ("fashion-labelled", "ce"),
+    ("fashion-x4-alpha", "mixup"): ("fashion-x4", "ce"),
+}
 HEAD = """# Results
 
 Written by `python benchmarks/table.py write` from `benchmarks/results/*.jsonl`; every row carries its
@@ -76,8 +79,8 @@ def _compare(name: str, rows: list[dict[str, Any]], results: Path) -> dict[str, 
     out: dict[str, Any] = {}
     for recipe, seeds in mine.items():
         base = mine.get("ce", {})
-        if recipe in OTHER_BASELINE:
-            other, baseline = OTHER_BASELINE[recipe]
+        if (name, recipe) in OTHER_BASELINE:
+            other, baseline = OTHER_BASELINE[name, recipe]
             base = _bits(_rows(results, other), len(target)).get(baseline, {})
         both = sorted(set(seeds) & set(base))
         if recipe != "ce" and both:

@@ -63,7 +63,8 @@ def save(topic: str, rows: list[dict[str, Any]], command: str) -> None:
         "command": command,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "machine": f"{platform.machine()}, one thread, process CPU time, medians",
+        "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, one thread, "
+        "process CPU time, medians",
     }
     text = json.dumps({"conditions": conditions, "rows": rows}, indent=1)
     (RESULTS / f"{topic}.json").write_text(text + "\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "CheckpointError",
@@ -71,12 +72,16 @@ class UnboundPartError(LongtailError):
 class UnknownNameError(ConfigError):
     """A name that is not in a list of names; the nearest one is suggested."""
 
-    def __init__(self, noun: str, name: object, options: Iterable[str]) -> None:
+    def __init__(
+        self, noun: str, name: object, options: Iterable[str], elsewhere: str = ""
+    ) -> None:
         self.noun, self.name, self.options = noun, name, tuple(options)
-        super().__init__(f"there is no {noun} {name!r}", nearest(str(name), self.options))
+        self.elsewhere = elsewhere
+        said = elsewhere or nearest(str(name), self.options)
+        super().__init__(f"there is no {noun} {name!r}", said)
 
-    def __reduce__(self) -> tuple[type, tuple[str, object, tuple[str, ...]]]:  # type: ignore[override]
-        return type(self), (self.noun, self.name, self.options)
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return type(self), (self.noun, self.name, self.options, self.elsewhere)
 
 
 def nearest(name: str, options: Iterable[str], *, limit: int = 12) -> str:

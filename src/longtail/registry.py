@@ -142,7 +142,26 @@ def get(kind: str, name: str) -> Record:
     for record in table.values():
         if name in record.aliases:
             return record
-    raise UnknownNameError(_SINGULAR[_plural(kind)], name, table)
+    raise UnknownNameError(_SINGULAR[_plural(kind)], name, table, _elsewhere(kind, name))
+
+
+def _elsewhere(kind: str, name: str) -> str:
+    """Where a name that this kind lacks is known, with the parts that a recipe would put there."""
+    for other in KINDS:
+        for record in records(other) if other != _plural(kind) else ():
+            if name != record.name and name not in record.aliases:
+                continue
+            noun = _SINGULAR[other]
+            said = f"{name!r} is {'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+            field = _SINGULAR[_plural(kind)]
+            stages = getattr(record.load()(), "stages", ()) if other == "recipes" else ()
+            parts = list(dict.fromkeys(str(getattr(s, field, "")) for s in stages))
+            if any(parts):
+                return (
+                    f"{said}: its {field} is {', then '.join(parts)}; see longtail explain {name}"
+                )
+            return f"{said}: see longtail explain {name}"
+    return ""
 
 
 def find(name: str) -> tuple[Record, ...]:
@@ -235,7 +254,7 @@ def instantiate(kind: str, spec: PartSpec | str, **extra: Any) -> Any:
 
 
 def _inner(kind: str, keyword: str, value: Any) -> Any:
-    if isinstance(value, PartSpec):
+    if isinstance(value, PartSpec) or (isinstance(value, str) and keyword in _FIELD_KINDS):
         return instantiate(_FIELD_KINDS.get(keyword, kind), value)
     return value
 
@@ -250,8 +269,12 @@ def _parameters(factory: Any) -> list[str] | None:
 def create(kind: str, name: str, *, class_counts: Any = None, **hyperparameters: Any) -> Any:
     """Build a part by name, bound to class counts when they are given.
 
+    A part inside it is given by name, or with hyper-parameters as a :func:`part`.
+
     Example:
         >>> loss = create("loss", "ldam", class_counts=[100, 10, 1])  # doctest: +SKIP
+        >>> weight = part("effective_number", beta=0.999)  # or weight="effective_number"
+        >>> loss = create("loss", "focal", weight=weight, class_counts=[9, 1])  # doctest: +SKIP
     """
     if class_counts is not None:
         hyperparameters["class_counts"] = class_counts

@@ -247,6 +247,8 @@ class Loss(Part):
             both = share if sample_weight is None or share is None else share * sample_weight
             row_weight = sample_weight if share is None else both
             parts.append(self.sums(logits, target, features=features, sample_weight=row_weight))
+        if len(parts) == 1:
+            return parts[0]
         numerator = torch.stack([p[0] for p in parts]).sum()
         if self.reduction == "weighted_mean":
             return numerator, torch.stack([p[1] for p in parts]).sum()
