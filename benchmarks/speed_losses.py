@@ -34,6 +34,7 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "weighted_ce": ("cross_entropy", WEIGHTED),
     "weighted_ce, plain mean": ("cross_entropy", {**WEIGHTED, "reduction": "mean"}),
     "cb": ("cross_entropy", BALANCED),
+    "pc_softmax": ("cross_entropy", {}),  # its training; the prior is taken out afterwards
     "cb, sigmoid": ("focal", {**BALANCED, "gamma": 0.0, "form": "sigmoid", "reduction": "mean"}),
     "ldam_drw": ("ldam", {**BALANCED, "weight": part("deferred", part("effective_number"))}),
     "focal, sigmoid": ("focal", {"form": "sigmoid"}),

@@ -1,7 +1,8 @@
 """Losses that follow the model against their plain base: ``python benchmarks/speed_stateful.py``.
 
 Forward and backward, eager, one thread. ``eqlv2`` is held against binary cross-entropy summed over
-classes, ``influence_balanced`` and ``uncertainty_margin`` against cross-entropy.
+classes, ``influence_balanced``, ``uncertainty_margin`` and ``lade`` (balanced softmax and its regulariser)
+against cross-entropy.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from longtail import create
+from longtail.functional.lade import lade_regulariser
 from timing import ratios, save
 
 __all__: list[str] = []
@@ -41,11 +43,16 @@ def measure(rows: int, classes: int) -> list[dict[str, Any]]:
     counts = torch.arange(classes, 0, -1)
     hot = F.one_hot(y, classes).float()
     losses = {n: create("loss", n, class_counts=counts) for n in ("eqlv2", "influence_balanced", "uncertainty_margin")}  # fmt: skip
+    balanced = create("loss", "balanced_softmax", class_counts=counts)
+    log_prior = (counts / counts.sum()).log()
     found = ratios(
         {
             "cross_entropy": both_ways(lambda x: F.cross_entropy(x, y), z),
             "bce": both_ways(
                 lambda x: F.binary_cross_entropy_with_logits(x, hot, reduction="sum") / rows, z
+            ),
+            "lade": both_ways(
+                lambda x: balanced(x, y) + 0.1 * lade_regulariser(x, y, log_prior), z
             ),
             **{n: both_ways(lambda x, f=f: f(x, y, features=h), z) for n, f in losses.items()},  # type: ignore[misc]
         },
@@ -56,6 +63,7 @@ def measure(rows: int, classes: int) -> list[dict[str, Any]]:
         ("eqlv2", "bce"),
         ("influence_balanced", "cross_entropy"),
         ("uncertainty_margin", "cross_entropy"),
+        ("lade", "cross_entropy"),
     ):
         ratio = found[name]["ratio"] / found[base]["ratio"]
         what = f"{name} {rows} x {classes}"

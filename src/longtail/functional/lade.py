@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 __all__ = ["IMPORTANCE", "LadeSums", "lade_regulariser", "lade_sums"]
 
@@ -59,15 +58,21 @@ def lade_sums(
     """
     c = logits.shape[1]
     log_pi = torch.where(torch.isneginf(log_prior), 0.0, log_prior).to(logits.dtype)
-    q = target.to(logits.dtype) if target.is_floating_point() else F.one_hot(target, c).to(logits)
-    if importance == "sample":
-        log_w = ((q * (-log_pi).exp()).sum(1).log() - math.log(c))[:, None]
-    else:
-        log_w = (-log_pi - math.log(c))[None]
     v = torch.ones_like(logits[:, 0]) if sample_weight is None else sample_weight.to(logits.dtype)
-    density = (logits + log_w + v.log()[:, None]).logsumexp(0)
-    weighted = q * v[:, None]
-    return LadeSums(density, (weighted * logits).sum(0), weighted.sum(0), v.sum())
+    if target.is_floating_point():
+        q = target.to(logits.dtype)
+        own = (q * (-log_pi).exp()).sum(1).log()
+        weighted = q * v[:, None]
+        linear, labels = (weighted * logits).sum(0), weighted.sum(0)
+    else:  # one class a row: what concerns it is looked up, not spread over (B, C)
+        own = -log_pi[target]
+        picked = logits.gather(1, target[:, None])[:, 0]
+        none = logits.new_zeros(c)
+        linear, labels = none.index_add(0, target, v * picked), none.index_add(0, target, v)
+    log_w = (own if importance == "sample" else v.new_zeros(())) - math.log(c) + v.log()
+    raised = logits if importance == "sample" else logits - log_pi
+    density = (raised + log_w[:, None]).logsumexp(0)
+    return LadeSums(density, linear, labels, v.sum())
 
 
 def lade_regulariser(
