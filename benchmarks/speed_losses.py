@@ -146,7 +146,10 @@ def main() -> None:
     for n, c in SIZES:
         for kind in RANGES:
             rows += measure(n, c, kind, given.only, given.rounds)
-    save("losses", rows, "python benchmarks/speed_losses.py")
+    if given.only:  # a look at some of them; the table is made of one run
+        print(*(f"{r['what']:44s} {r['ratio']:6.2f} x {r['against']}" for r in rows), sep="\n")
+    else:
+        save("losses", rows, "python benchmarks/speed_losses.py")
 
 
 if __name__ == "__main__":

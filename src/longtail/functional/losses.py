@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from longtail.functional.adjusted import adjusted_cross_entropy
+from longtail.functional.fused import in_blocks
 
 __all__ = [
     "bce_on_softmax",
@@ -113,7 +114,7 @@ def sigmoid_focal(
 def bce_on_softmax_classes(logits: Tensor) -> Tensor:
     """:func:`bce_on_softmax` of every class. Shape ``(B, C)``."""
     log_p = F.log_softmax(logits, dim=1)
-    other = -_log1mexp(log_p)
+    other = logits.logsumexp(1, keepdim=True) - exclusive_logsumexp(logits)
     return (other.sum(1, keepdim=True) - other - log_p) / logits.shape[1]
 
 
@@ -123,16 +124,38 @@ def bce_on_softmax(logits: Tensor, target: Tensor) -> Tensor:
     The form that the widely copied port of the class-balanced loss computes as "softmax".
     Shapes ``(B, C)``, ``(B,)`` to ``(B,)``.
     """
-    return bce_on_softmax_classes(logits).gather(1, target[:, None]).squeeze(1)
+
+    def plain(z: Tensor, y: Tensor) -> Tensor:
+        return bce_on_softmax_classes(z).gather(1, y[:, None]).squeeze(1)
+
+    return in_blocks(logits, target, _bce_on_softmax_block, plain)
 
 
-def _log1mexp(x: Tensor) -> Tensor:
-    """``log(1 - exp(x))`` for ``x <= 0``; finite at 0, where binary cross-entropy stops too."""
-    x = x.clamp_max(-torch.finfo(x.dtype).tiny)
-    near = x > -math.log(2)
-    close = torch.log(-torch.expm1(torch.where(near, x, -1.0)))
-    far = torch.log1p(-torch.exp(torch.where(near, -1.0, x)))
-    return torch.where(near, close, far)
+def _bce_on_softmax_block(z: Tensor, label: Tensor, at: slice, out: Tensor) -> Tensor:
+    """Losses of rows; ``C`` times the gradient is, with ``r_j = p_j / (1 - p_j)`` for ``j != y``,
+    ``p_k - [k = y] + r_k - p_k sum_j r_j``.
+
+    Where one class holds nearly all of the probability, ``1 - p`` of it is the sum of the others:
+    its logarithm, and the share of each other class in it, come from the logits.
+    """
+    p, classes = torch.softmax(z, 1, out=out), z.shape[1]
+    peak, top = p.max(1, keepdim=True)
+    share = torch.softmax(z.scatter(1, top, -math.inf), 1)
+    second, runner = share.max(1, keepdim=True)
+    log_peak = peak.log()
+    log_rest = z.gather(1, runner) - second.log() - z.gather(1, top) + log_peak
+    log_other = p.neg().log1p_().scatter_(1, top, log_rest).scatter_(1, label, 0.0)
+    own = z.gather(1, label) - z.gather(1, top) + log_peak
+    loss = (own + log_other.sum(1, keepdim=True)).squeeze(1)
+    odds = torch.div(p, log_other.copy_(p).neg_().add_(1), out=log_other)
+    odds.scatter_(1, top, 0.0).scatter_(1, label, 0.0)
+    kept = 1 - odds.sum(1, keepdim=True)
+    right = top == label
+    out.mul_(kept).add_(odds).sub_(share.mul_(torch.where(right, 0.0, peak)))
+    at_top = torch.where(right, peak * kept - 1, peak * (kept + 1))
+    out.scatter_add_(1, label, torch.full_like(peak, -1.0)).scatter_(1, top, at_top)
+    out.div_(classes)
+    return loss.div_(-classes)
 
 
 def margin_cross_entropy(logits: Tensor, target: Tensor, margins: Tensor) -> Tensor:
