@@ -107,6 +107,7 @@ def _bits(rows: list[dict[str, Any]], size: int) -> dict[str, dict[int, np.ndarr
 
 def _section(name: str, table: Any, rows: list[dict[str, Any]], against: dict[str, Any]) -> str:
     lines = [f"## {table.title}", "", _conditions(rows), ""]
+    lines += [table.note, ""] if table.note else []
     lines += ["| recipe | seeds | balanced | many | medium | few | accuracy | ece | against ce | steps | samples | seconds |",
               "|---|---|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
     order = [r for r in table.recipes if any(x["recipe"] == r for x in rows)]
