@@ -149,7 +149,7 @@ def main() -> None:
     if given.only:  # a look at some of them; the table is made of one run
         print(*(f"{r['what']:44s} {r['ratio']:6.2f} x {r['against']}" for r in rows), sep="\n")
     else:
-        save("losses", rows, "python benchmarks/speed_losses.py")
+        save("losses", rows, f"python benchmarks/speed_losses.py --rounds {given.rounds}")
 
 
 if __name__ == "__main__":
