@@ -167,7 +167,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_ = classes
         self._kind = kind
         self._keep(run, notes)
-        if self.class_weight is not None and isinstance(run.network.decider(), FittedHead):
+        if self.class_weight is not None and isinstance(run.network.decider, FittedHead):
             self.notes_.append(
                 "class_weight reached the features only: this head is filled from class means"
             )
