@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from longtail.registry import create, part, records
-from timing import ratios, save
+from timing import ratios, save, show
 
 SIZES = ((1024, 1000), (128, 8142))
 RANGES = ("cosine", "normal")
@@ -147,7 +147,7 @@ def main() -> None:
         for kind in RANGES:
             rows += measure(n, c, kind, given.only, given.rounds)
     if given.only:  # a look at some of them; the table is made of one run
-        print(*(f"{r['what']:44s} {r['ratio']:6.2f} x {r['against']}" for r in rows), sep="\n")
+        show(rows)
     else:
         save("losses", rows, f"python benchmarks/speed_losses.py --rounds {given.rounds}")
 

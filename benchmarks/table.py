@@ -86,9 +86,7 @@ SETS = {
         "fashion-mnist-lt", ("mixup",), 60, 1,
         ("--backbone", "small_cnn", "--batch-size", "128", "--set", "alpha=0.2"),
         "Why mixup stays below `ce` here: `alpha=0` is `ce`, and the distance grows with `alpha` in the "
-        "tables above and below, so it is the mixing itself. Rows are drawn as they come, a rare row "
-        "is nearly always blended with a common one, and a small network in a short run never sees "
-        "it plain. (On `digits-lt` it is level with `ce` at 80 epochs.)",
+        "tables above and below, so it is the mixing itself, not another part of the recipe.",
     ),
     "cifar10": Set(
         "CIFAR-10-LT, IF 100, ResNet-32, batch 128, 20 epochs", "cifar10-lt",

@@ -137,7 +137,7 @@ def _conditions(rows: list[dict[str, Any]]) -> str:
     versions = rows[0]["versions"]
     return (
         f"Data fingerprint `{rows[0]['fingerprint'][:12]}`, {rows[0]['machine']}, torch {versions['torch']}, "
-        f"longtail {versions['longtail']}; seconds were taken on a machine that did other work too."
+        f"longtail {versions['longtail']}; seconds were taken on a machine that did other work too and paused some runs."
     )
 
 

@@ -68,6 +68,11 @@ def save(topic: str, rows: list[dict[str, Any]], command: str) -> None:
     }
     text = json.dumps({"conditions": conditions, "rows": rows}, indent=1)
     (RESULTS / f"{topic}.json").write_text(text + "\n")
+    show(rows)
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print the rows of a table."""
     for row in rows:
         goal = f"  (goal: {row['goal']})" if row.get("goal") else ""
         print(f"{row['what']:44s} {row['ratio']:9.3g} x {row['against']}{goal}")

@@ -147,29 +147,28 @@ def get(kind: str, name: str) -> Record:
 
 def _elsewhere(kind: str, name: str) -> str:
     """Where a name that this kind lacks is known, with the parts that a recipe would put there."""
-    for other in KINDS:
-        for record in records(other) if other != _plural(kind) else ():
-            if name != record.name and name not in record.aliases:
-                continue
-            noun = _SINGULAR[other]
-            said = f"{name!r} is {'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-            field = _SINGULAR[_plural(kind)]
-            stages = getattr(record.load()(), "stages", ()) if other == "recipes" else ()
-            parts = list(dict.fromkeys(str(getattr(s, field, "")) for s in stages))
-            if any(parts):
-                return (
-                    f"{said}: its {field} is {', then '.join(parts)}; see longtail explain {name}"
-                )
-            return f"{said}: see longtail explain {name}"
-    return ""
+    found = _named(name)
+    if not found:
+        return ""
+    record, field = found[0], _SINGULAR[_plural(kind)]
+    noun = _SINGULAR[record.kind]
+    said = f"{name!r} is {'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+    stages = record.load()().stages if record.kind == "recipes" else ()
+    parts = list(dict.fromkeys(str(getattr(s, field, "")) for s in stages))
+    what = f"its {field} is {', then '.join(parts)}; " if any(parts) else ""
+    return f"{said}: {what}see longtail explain {name}"
+
+
+def _named(name: str) -> tuple[Record, ...]:
+    return tuple(r for k in KINDS for r in records(k) if name == r.name or name in r.aliases)
 
 
 def find(name: str) -> tuple[Record, ...]:
     """Records of any kind with that name or alias, recipes first."""
-    hits = [r for k in KINDS for r in records(k) if name == r.name or name in r.aliases]
+    hits = _named(name)
     if not hits:
         raise UnknownNameError("name", name, [r.name for k in KINDS for r in records(k)])
-    return tuple(hits)
+    return hits
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,17 @@ def test_values_and_gradients_hold_at_any_scale(scale: float) -> None:
     torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_single_live_class_costs_nothing(others: int) -> None:
+    z = torch.full((2, 1 + others), -torch.inf).index_fill_(1, torch.tensor([0]), 2.0)
+    loss = bce_on_softmax(z.requires_grad_(), torch.zeros(2, dtype=torch.long))
+    (gradient,) = torch.autograd.grad(loss.sum(), z)
+    assert loss.tolist() == [0.0, 0.0]
+    assert not gradient.any()
+    with torch.no_grad():
+        assert bce_on_softmax(z, torch.zeros(2, dtype=torch.long)).tolist() == [0.0, 0.0]
+
+
 def test_half_of_two_classes_and_ties() -> None:
     z = torch.tensor([[0.0, 0.0], [2.0, 2.0]], dtype=torch.float64, requires_grad=True)
     y = torch.tensor([0, 1])

@@ -65,12 +65,36 @@ class Unusual(nn.Module):
         return self.norm(self.conv(x)).mean((2, 3))
 
 
+class Measured(Unusual):
+    """A backbone that asks for the size of its batch, and calls a module by keyword."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(input=self.conv(input=x)).mean((2, 3)) * len(x)
+
+
 def test_what_cannot_be_folded_is_left_alone() -> None:
     made = make(NETWORKS[0]).train()
     with folded(made) as same:
         assert same.backbone is made.backbone
         assert any(isinstance(m, nn.BatchNorm2d) for m in same.backbone.modules())
-    made.backbone = Unusual()
-    made.eval()
+    for backbone in (Unusual(), Measured()):
+        made.backbone = backbone
+        made.eval()
+        with folded(made):
+            assert made.backbone is backbone
+
+
+class ByKeyword(Unusual):
+    """A backbone that can be traced and names its arguments."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(input=self.conv(input=x)).mean((2, 3))
+
+
+@torch.no_grad()
+def test_arguments_given_by_name_are_left_alone() -> None:
+    made, x = make(NETWORKS[0]), torch.rand(2, 3, 16, 16)
+    made.backbone = ByKeyword().eval()
+    plain = made.hidden(x)
     with folded(made):
-        assert isinstance(made.backbone, Unusual)
+        torch.testing.assert_close(made.hidden(x), plain)

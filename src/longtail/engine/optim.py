@@ -129,30 +129,22 @@ def set_modes(model: nn.Module, bn: str) -> None:
     model.train()
     if bn == "train":
         return
-    facts: dict[nn.Module, tuple[bool, bool, bool]] = {}
-    _learn(model, facts)
-    left = [model]
-    while left:
-        module = left.pop()
-        frozen, _, holds_norm = facts[module]
-        if frozen and not (holds_norm and bn == "update_stats"):
-            module.eval()
-        else:
-            left.extend(module.children())
+    _rest(model, bn)
 
 
-def _learn(
-    module: nn.Module, facts: dict[nn.Module, tuple[bool, bool, bool]]
-) -> tuple[bool, bool, bool]:
-    """Of a module and all in it: has parameters and trains none, trains some, holds a BatchNorm."""
-    if module not in facts:
-        inner = [_learn(child, facts) for child in module.children()]
-        own = [p.requires_grad for p in module.parameters(recurse=False)]
-        trained = any(own) or any(t for _, t, _ in inner)
-        some = bool(own) or any(f or t for f, t, _ in inner)
-        norm = isinstance(module, nn.modules.batchnorm._BatchNorm) or any(n for *_, n in inner)
-        facts[module] = some and not trained, trained, norm
-    return facts[module]
+def _rest(module: nn.Module, bn: str) -> None:
+    """Eval mode from the topmost modules down that have parameters and train none."""
+    parameters = list(module.parameters())
+    frozen = bool(parameters) and not any(p.requires_grad for p in parameters)
+    if frozen and not (bn == "update_stats" and _holds_norm(module)):
+        module.eval()
+    else:
+        for child in module.children():
+            _rest(child, bn)
+
+
+def _holds_norm(module: nn.Module) -> bool:
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules())
 
 
 class Average(nn.Module):

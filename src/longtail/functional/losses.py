@@ -114,7 +114,8 @@ def sigmoid_focal(
 def bce_on_softmax_classes(logits: Tensor) -> Tensor:
     """:func:`bce_on_softmax` of every class. Shape ``(B, C)``."""
     log_p = F.log_softmax(logits, dim=1)
-    other = logits.logsumexp(1, keepdim=True) - exclusive_logsumexp(logits)
+    rest = exclusive_logsumexp(logits).clamp_min(torch.finfo(logits.dtype).min / 4)  # one class
+    other = logits.logsumexp(1, keepdim=True) - rest
     return (other.sum(1, keepdim=True) - other - log_p) / logits.shape[1]
 
 
@@ -140,7 +141,7 @@ def _bce_on_softmax_block(z: Tensor, label: Tensor, at: slice, out: Tensor) -> T
     """
     p, classes = torch.softmax(z, 1, out=out), z.shape[1]
     peak, top = p.max(1, keepdim=True)
-    share = torch.softmax(z.scatter(1, top, -math.inf), 1)
+    share = torch.softmax(z.scatter(1, top, torch.finfo(z.dtype).min), 1)
     second, runner = share.max(1, keepdim=True)
     log_peak = peak.log()
     log_rest = z.gather(1, runner) - second.log() - z.gather(1, top) + log_peak

@@ -27,7 +27,7 @@ def folded(network: Network) -> Iterator[Network]:
         network: in eval mode; its backbone is put back at the end, also after an error.
     """
     trunk = getattr(network, "backbone", None)
-    quicker = fold(trunk) if isinstance(trunk, nn.Module) and not trunk.training else None
+    quicker = _fold(trunk) if isinstance(trunk, nn.Module) and not trunk.training else None
     if trunk is None or quicker is None:
         yield network
         return
@@ -38,17 +38,17 @@ def folded(network: Network) -> Iterator[Network]:
         network.backbone = trunk
 
 
-def fold(trunk: nn.Module) -> fx.GraphModule | None:
+def _fold(trunk: nn.Module) -> fx.GraphModule | None:
     """A module that shares all but the folded convolutions; ``None`` where there is nothing to fold."""
     if not any(isinstance(m, nn.BatchNorm2d) for m in trunk.modules()):
         return None
     try:
         traced = fx.symbolic_trace(trunk)
-    except (fx.proxy.TraceError, TypeError, NotImplementedError):  # it looks at values
+    except (AttributeError, RuntimeError, TypeError, ValueError):  # it looks at values or shapes
         return None
     uses = Counter(n.target for n in traced.graph.nodes if n.op == "call_module")
     for norm in [n for n in traced.graph.nodes if n.op == "call_module"]:
-        before = norm.args[0]
+        before = norm.args[0] if norm.args else None
         if not isinstance(before, fx.Node) or before.op != "call_module":
             continue
         conv, bn = (traced.get_submodule(str(n.target)) for n in (before, norm))
