@@ -106,7 +106,7 @@ def _check(
 ) -> None:
     """Refuse a loss that is not finite; an accelerator is asked every 50 steps only."""
     due = stage.feed.device.type == "cpu" or step % 50 == 49 or step == plan.steps - 1
-    if not due or not bool(tally.broken(step)):
+    if not due or not tally.broken(step):
         return
     bad = ~torch.isfinite(tally.losses[: step + 1])
     bad[: step + 1 - tally.done] = False

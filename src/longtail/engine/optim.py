@@ -6,7 +6,7 @@ import copy
 import inspect
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -23,7 +23,7 @@ OPTIMIZERS: dict[str, Any] = {
     "adamw": torch.optim.AdamW,
 }
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "sgd": {"momentum": 0.9, "nesterov": True},
+    "sgd": {"momentum": 0.9, "nesterov": True, "fused": True},
     "adam": {"fused": True},
     "adamw": {"fused": True},
 }
@@ -127,24 +127,42 @@ def set_modes(model: nn.Module, bn: str) -> None:
     if bn not in BN_MODES:
         raise UnknownNameError("BatchNorm policy", bn, BN_MODES)
     model.train()
-    if bn == "train":
-        return
-    _rest(model, bn)
+    if bn != "train":
+        known: dict[nn.Module, _Holds] = {}
+        _look(model, known)
+        _rest(model, known, spare_norm=bn == "update_stats")
 
 
-def _rest(module: nn.Module, bn: str) -> None:
+class _Holds(NamedTuple):
+    """What a module and all below it hold."""
+
+    parameters: bool
+    trained: bool
+    norm: bool
+
+
+def _look(module: nn.Module, known: dict[nn.Module, _Holds]) -> _Holds:
+    """Note what every module holds, in one walk."""
+    if module in known:
+        return known[module]
+    own = [p for p in module._parameters.values() if p is not None]
+    below = [_look(child, known) for child in module.children()]
+    known[module] = _Holds(
+        bool(own) or any(h.parameters for h in below),
+        any(p.requires_grad for p in own) or any(h.trained for h in below),
+        isinstance(module, nn.modules.batchnorm._BatchNorm) or any(h.norm for h in below),
+    )
+    return known[module]
+
+
+def _rest(module: nn.Module, known: dict[nn.Module, _Holds], *, spare_norm: bool) -> None:
     """Eval mode from the topmost modules down that have parameters and train none."""
-    parameters = list(module.parameters())
-    frozen = bool(parameters) and not any(p.requires_grad for p in parameters)
-    if frozen and not (bn == "update_stats" and _holds_norm(module)):
+    holds = known[module]
+    if holds.parameters and not holds.trained and not (spare_norm and holds.norm):
         module.eval()
-    else:
-        for child in module.children():
-            _rest(child, bn)
-
-
-def _holds_norm(module: nn.Module) -> bool:
-    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules())
+        return
+    for child in module.children():
+        _rest(child, known, spare_norm=spare_norm)
 
 
 class Average(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -49,11 +50,11 @@ class Tally:
             self.seen.index_add_(0, target, torch.ones_like(hit))
             self.rows.clear()
 
-    def broken(self, step: int) -> Tensor:
+    def broken(self, step: int) -> bool:
         """True once a loss up to ``step`` was not finite."""
         if self.losses.device.type == "cpu":
-            return torch.isfinite(self.losses[step]).logical_not()
-        return ~torch.isfinite(self.losses[step + 1 - self.done : step + 1]).all()
+            return not math.isfinite(self.losses[step].item())
+        return not bool(torch.isfinite(self.losses[step + 1 - self.done : step + 1]).all())
 
     def mean_loss(self) -> float:
         """Mean loss of the steps done."""
