@@ -228,7 +228,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         paths = {k.replace("__", "."): v for k, v in given.items() if k not in keywords}
         return RunConfig(
             data="arrays",
-            recipe=record.name,
+            recipe=record.called(self.recipe),
             set=tuple(f"{path}={_text(v)}" for path, v in paths.items()),
             options=tuple((k, v) for k, v in given.items() if k in keywords),
             epochs=_python(self.epochs),

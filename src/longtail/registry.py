@@ -75,6 +75,7 @@ class Record:
         needs: what it cannot do without (``validation``, ``unlabelled``, ``cuts`` ...).
         case: keyword arguments that build a cheap example for the contract test.
         aliases: other names that :func:`get` and ``explain`` answer to.
+        presets: alias -> the options it stands for, where it means more than the name.
         tags: facts the contract test checks (``reduces_to_ce``, ``cosine`` ...).
         details: further lines for ``explain`` (formula, when to use it, cost ...).
     """
@@ -90,8 +91,13 @@ class Record:
     needs: tuple[str, ...] = ()
     case: Mapping[str, Any] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
+
+    def called(self, name: str) -> str:
+        """The name that stands for what was asked for: an alias with options of its own stays."""
+        return name if name in self.presets else self.name
 
     def load(self) -> Any:
         """Import and return the class or function."""
@@ -153,7 +159,8 @@ def _elsewhere(kind: str, name: str) -> str:
     record, field = found[0], _SINGULAR[_plural(kind)]
     noun = _SINGULAR[record.kind]
     said = f"{name!r} is {'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-    stages = record.load()().stages if record.kind == "recipes" else ()
+    options = record.presets.get(name, {})
+    stages = record.load()(**options).stages if record.kind == "recipes" else ()
     parts = list(dict.fromkeys(str(getattr(s, field, "")) for s in stages))
     what = f"its {field} is {', then '.join(parts)}; " if any(parts) else ""
     return f"{said}: {what}see longtail explain {name}"
@@ -234,7 +241,7 @@ def instantiate(kind: str, spec: PartSpec | str, **extra: Any) -> Any:
     spec = part(spec) if isinstance(spec, str) else spec
     record = get(kind, spec.name)
     factory = record.load()
-    options = {**spec.kwargs, **extra}
+    options = {**record.presets.get(spec.name, {}), **spec.kwargs, **extra}
     accepted = _parameters(factory)
     for key in options:
         if accepted is not None and key not in accepted:
@@ -253,7 +260,8 @@ def instantiate(kind: str, spec: PartSpec | str, **extra: Any) -> Any:
 
 
 def _inner(kind: str, keyword: str, value: Any) -> Any:
-    if isinstance(value, PartSpec) or (isinstance(value, str) and keyword in _FIELD_KINDS):
+    named = keyword in _FIELD_KINDS or keyword in ("", "inner")
+    if isinstance(value, PartSpec) or (isinstance(value, str) and named):
         return instantiate(_FIELD_KINDS.get(keyword, kind), value)
     return value
 

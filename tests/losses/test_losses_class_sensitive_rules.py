@@ -112,21 +112,22 @@ def test_how_often_rare_classes_leave():
 
 
 def test_online_counts():
-    """Labels count from the next call on, mixed and ignored ones as told, none in eval mode."""
+    """Labels count at once, mixed and ignored ones as told, none in eval mode."""
     z, y, _ = rows_of_numbers()
     loss = make("seesaw", COUNTS, "mean", counts="online")
-    preset = make("seesaw", [1] * 5, "mean")
-    torch.testing.assert_close(loss(z, y), preset(z, y))
     first = torch.bincount(y, minlength=5).double()
-    assert torch.equal(loss.samples, first)
     torch.testing.assert_close(loss(z, y), make("seesaw", first.clamp_min(1), "mean")(z, y))
+    assert torch.equal(loss.samples, first)
+    twice = make("seesaw", (2 * first).clamp_min(1), "mean")
+    torch.testing.assert_close(loss(z, y), twice(z, y))
     assert torch.equal(loss.samples, 2 * first)
     loss(z, torch.where(y == 1, -100, y))
     kept = first.clone()
     kept[1] = 0
     assert torch.equal(loss.samples, 2 * first + kept)
     before, place = loss.samples.clone(), loss.samples.data_ptr()
-    loss.eval()(z, y)
+    now = loss.eval()(z, y)
+    torch.testing.assert_close(now, make("seesaw", before.clamp_min(1), "mean")(z, y))
     assert torch.equal(loss.samples, before)
     q = F.one_hot(y, 5).double()
     loss.train()(z, 0.5 * q + 0.5 * q.roll(1, 0))

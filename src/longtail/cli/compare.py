@@ -36,7 +36,8 @@ def compare(
     from longtail.cli.runs import refuse_occupied
     from longtail.registry import get
 
-    names = [get("recipes", n.strip()).name for n in recipes.split(",") if n.strip()]
+    asked = [n.strip() for n in recipes.split(",") if n.strip()]
+    names = [get("recipes", n).called(n) for n in asked]
     if not names:
         raise ConfigError("--recipes names no recipe", "such as --recipes ce,balanced_softmax")
     output = flags.output or Path("runs") / f"compare-{slug(data)}"

@@ -37,12 +37,18 @@ def _print_record(record: Record) -> None:
         "reference": record.reference,
         "modalities": ", ".join(record.modalities),
         "needs": ", ".join(record.needs),
-        "also called": ", ".join(record.aliases),
+        "also called": ", ".join(_alias(record, alias) for alias in record.aliases),
         **record.details,
     }
     for key, value in fields.items():
         if value:
             print(_wrapped(f"  {key + ':':<13} ", str(value)))
+
+
+def _alias(record: Record, alias: str) -> str:
+    """The alias, and the options it stands for."""
+    options = record.presets.get(alias)
+    return f"{alias} ({', '.join(f'{k}={v}' for k, v in options.items())})" if options else alias
 
 
 def _print_recipe(recipe: Recipe) -> None:

@@ -24,7 +24,7 @@ def train(
     """Train one recipe on DATA, test it, and write a run folder with its report."""
     from longtail.registry import get
 
-    name = get("recipes", recipe).name
+    name = get("recipes", recipe).called(recipe)
     output = flags.output or Path("runs") / f"{slug(data)}-{name}-seed{flags.seed}"
     from longtail.cli.summary import run_summary
     from longtail.engine.launch import first_process

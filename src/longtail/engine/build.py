@@ -259,13 +259,12 @@ def stage_prior(state: RunState, stage: Stage, built: BuiltStage) -> Tensor | No
 def composed_prior(loss: Any, sampler: Any, natural: Tensor, allow_double: bool) -> Tensor | None:
     """:func:`~longtail.posthoc.prior.effective_prior` of live parts, at the clock they read."""
     offset = loss.prior_offset()
-    if offset is None:
-        return None
     weight = loss.class_weight()
-    return effective_prior(
+    found = effective_prior(
         sampler.class_marginal(1.0),
         None if weight is None else weight.detach().cpu().double(),
-        offset.detach().cpu().double(),
+        None if offset is None else offset.detach().cpu().double(),
         natural=natural,
         allow_double=allow_double,
     )
+    return None if offset is None else found

@@ -86,7 +86,8 @@ def resolve_recipe(name: str, settings: Sequence[str] = (), **options: Any) -> R
             options[path.strip()] = parse_value(text)
         else:
             rest.append((path.strip(), parse_value(text)))
-    made = make_recipe(record, **options)
+    made = make_recipe(record, **{**record.presets.get(name, {}), **options})
+    made = dataclasses.replace(made, name=record.called(name))
     for path, value in rest:
         made = apply(made, path, value, accepted)
     return made

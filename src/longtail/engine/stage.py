@@ -167,6 +167,7 @@ def recipe(
     tier: str,
     reference: str,
     aliases: tuple[str, ...] = (),
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
     modalities: tuple[str, ...] = ("image", "text", "table"),
     needs: tuple[str, ...] = (),
     details: Mapping[str, str] | None = None,
@@ -174,7 +175,7 @@ def recipe(
     """Register a function that returns a :class:`Recipe` under its own name.
 
     The first line of its docstring is the summary; its keyword arguments are the
-    hyper-parameters.
+    hyper-parameters. ``presets`` says which of them an alias stands for.
     """
 
     def decorate(function: Callable[..., Recipe]) -> Callable[..., Recipe]:
@@ -196,6 +197,7 @@ def recipe(
                 tier=tier,
                 reference=reference,
                 aliases=aliases,
+                presets=presets or {},
                 modalities=modalities,
                 needs=needs,
                 details=details or {},

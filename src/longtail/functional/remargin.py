@@ -75,9 +75,12 @@ def mirrored(values: Tensor, counts: Sequence[float] | Tensor) -> Tensor:
 
     Args:
         values: ``(C,)``, equal for equal counts.
-        counts: ``(C,)`` training counts, whose rank decides.
+        counts: ``(C,)`` training counts, whose rank decides; classes without rows keep their own.
     """
     n = as_counts(counts).to(values.device)
+    there = n > 0
+    if not bool(there.all()):
+        return values.masked_scatter(there, mirrored(values[there], n[there]))
     order = torch.argsort(n, descending=True, stable=True)
     swapped = torch.empty_like(values)
     swapped[order] = values[order.flip(0)]
@@ -116,18 +119,22 @@ def enlarged_margin_classes(logits: Tensor, margins: Tensor, strength: float = 1
     return F.softplus(rest - logits + m - strength * rival)
 
 
-def clouded_angles(logits: Tensor, angles: Tensor, scale: float) -> Tensor:
-    """``s cos(theta + d)`` of logits ``s cos(theta)``; past a half turn ``s (cos theta - d sin d)``.
+def clouded_angles(logits: Tensor, angles: Tensor, scale: float, *, easy: bool = False) -> Tensor:
+    """``s cos(theta + d)`` of logits ``s cos(theta)``; past a half turn ``s (cos theta - sin d)``.
 
     Args:
         logits: ``(B, C)``.
         angles: ``(B, C)`` or ``(C,)`` ``d``, not negative.
         scale: ``s``.
+        easy: turn where ``cos theta > 0`` only, and leave the other logits as they are.
 
-    Reference: Li, Cheung and Lu; the continuation after Deng et al., CVPR 2019 (ArcFace).
+    Reference: Li, Cheung and Lu, *Adjusting logit in Gaussian form for long-tailed visual
+    recognition*, IEEE TAI 2024.
     """
     d = angles.to(logits.dtype)
     rest = (scale * scale - logits.square()).clamp_min(scale * scale * 1e-12)
     turned = logits * d.cos() - rest.sqrt() * d.sin()
+    if easy:
+        return torch.where(logits.detach() > 0, turned, logits)
     inside = logits.detach() > -scale * d.cos()
-    return torch.where(inside, turned, logits - scale * d * d.sin())
+    return torch.where(inside, turned, logits - scale * d.sin())

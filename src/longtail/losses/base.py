@@ -341,6 +341,12 @@ class Loss(Part):
                 f"logits have {logits.shape[1]} classes, the class counts {self.stats.num_classes}",
                 "give one logit and one training count for each class",
             )
+        weight = self._buffers.get("weight")
+        if weight is not None and len(weight) != logits.shape[1]:
+            raise DataError(
+                f"logits have {logits.shape[1]} classes, there are {len(weight)} class weights",
+                "give one weight for each class",
+            )
         if target.is_floating_point():
             if target.shape == logits.shape:
                 return True
@@ -354,7 +360,7 @@ class Loss(Part):
         )
 
     def _explain(self, error: Exception, num_classes: int) -> NoReturn:
-        if "out of bounds" in str(error):
+        if "out of bounds" in str(error) or "out of range" in str(error):
             raise DataError(
                 f"a label lies outside 0..{num_classes - 1} and is not ignore_index "
                 f"({self.ignore_index})",

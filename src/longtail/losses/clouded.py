@@ -41,7 +41,9 @@ class GaussianClouded(Loss):
         scale: the scale ``s`` of the head.
         gamma: exponent of the focal factor; 0: none. Published: 1 in the second stage.
         form: ``cosine``, or ``angular``: the noise is added to the angle,
-            ``s cos(theta_j + noise (pi / 2) |e| a_j)``.
+            ``s cos(theta_j + noise (pi / 2) |e| a_j)``, past a half turn ``s (cos theta_j - sin d)``
+            with the angle ``d`` that would be added.
+        easy_margin: under ``angular`` turn positive cosines only.
         weight: class weights: a part, or ``(C,)`` numbers.
         reduction: ``mean``, ``weighted_mean``, ``sum`` or ``none``; see :class:`Loss`.
         ignore_index: label of samples that do not count.
@@ -63,6 +65,7 @@ class GaussianClouded(Loss):
         gamma: float = 0.0,
         *,
         form: str = "cosine",
+        easy_margin: bool = False,
         weight: WeightLike = None,
         reduction: str = "mean",
         ignore_index: int = -100,
@@ -74,7 +77,7 @@ class GaussianClouded(Loss):
         self.gamma = check_number("gamma", gamma, low=0)
         if form not in FORMS:
             raise UnknownNameError("form of the clouded loss", form, FORMS)
-        self.form = form
+        self.form, self.easy_margin = form, easy_margin
         super().__init__(
             weight=weight,
             reduction=reduction,
@@ -109,13 +112,16 @@ class GaussianClouded(Loss):
     def _angular(self, logits: Tensor, target: Tensor) -> Tensor:
         own = torch.full_like(logits[:, :1], self.margin)
         angles = self._angles(logits).scatter_add(1, target[:, None], own)
-        return cross_entropy(rows.clouded_angles(logits, angles, self.scale), target)
+        return cross_entropy(self._turned(logits, angles), target)
+
+    def _turned(self, logits: Tensor, angles: Tensor) -> Tensor:
+        return rows.clouded_angles(logits, angles, self.scale, easy=self.easy_margin)
 
     def per_class(self, logits: Tensor) -> Tensor:
         if self.form == "angular":
             angles = self._angles(logits)
-            rest = exclusive_logsumexp(rows.clouded_angles(logits, angles, self.scale))
-            own = rows.clouded_angles(logits, angles + self.margin, self.scale)
+            rest = exclusive_logsumexp(self._turned(logits, angles))
+            own = self._turned(logits, angles + self.margin)
             return modulate(F.softplus(rest - own), self.gamma, True)
         cloud = self._cloud(logits, -self.scale)
         moved = logits if cloud is None else logits + cloud

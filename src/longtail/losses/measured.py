@@ -167,16 +167,18 @@ class EffectiveArea(Weight):
         return stats.present.to(torch.float64)
 
     def observe(self, area: Tensor | Sequence[float]) -> None:
-        """Take ``(C,)`` effective areas, positive for every class that is not masked."""
+        """Take ``(C,)`` effective areas, positive for every class with rows; no area is asked of others."""
         stats = self.bound()
+        there = stats.raw > 0
         a = torch.as_tensor(area, dtype=torch.float64).detach().cpu()
         good = a.shape == (stats.num_classes,)
-        if not good or not bool((torch.isfinite(a) & (a > 0))[stats.present].all()):
+        if not good or not bool((torch.isfinite(a) & (a > 0))[there].all()):
             raise DataError(
                 f"effective areas must be {stats.num_classes} positive numbers, got {a.tolist()}",
                 "every class needs training rows among the features",
             )
-        self.value.copy_(mean_one(1 / a.clamp_min(1e-300), stats.present))
+        weight = mean_one(1 / a.clamp_min(1e-300), there)
+        self.value.copy_(torch.where(there, weight, stats.present.to(torch.float64)))
 
     def refresh(self, ctx: Context) -> None:
         """Measure on the features of all training rows."""

@@ -42,7 +42,7 @@ class VectorScaling(Loss):
         gamma: exponent of the temperatures.
         tau: strength of the offsets.
         after: fraction of the stage with plain cross-entropy first (published ``mixed`` mode:
-            5 of 200 epochs, 0.025).
+            epochs 0 to 5 of 200, 0.03).
         truncate: fraction of the stage from which only the offsets are left (truncated logit
             adjustment); 1: never.
         weight: class weights: a part, or ``(C,)`` numbers.

@@ -159,9 +159,9 @@ class Seesaw(Loss):
         q: exponent of compensation.
         floor: least probability of the label in the ratio.
         counts: ``preset``: the training counts; ``online``: the labels met in training so far,
-            from one up, kept in a buffer. The labels of a step count from the next one on, so
-            that micro-batches and ranks see the same numbers (published code counts them
-            first); a mixed row counts for both its labels.
+            from one up, kept in a buffer, and those of the batch at hand, as in published code.
+            A micro-batch or rank sees the labels of its own rows at once and those of the others
+            from the next step on; a mixed row counts for both its labels.
         weight: class weights: a part, or ``(C,)`` numbers.
         reduction: ``mean``, ``weighted_mean``, ``sum`` or ``none``; see :class:`Loss`.
         ignore_index: label of samples that do not count.
@@ -206,6 +206,7 @@ class Seesaw(Loss):
         """The training counts, or zeros to count from."""
         counts = stats.counts if self.counts == "preset" else torch.zeros_like(stats.counts)
         self.keep("samples", counts.clone())
+        self._own: Tensor | None = None
 
     def fold(self, found: dict[str, Tensor]) -> None:
         """Add the labels of the step."""
@@ -225,8 +226,12 @@ class Seesaw(Loss):
 
     def _count(self, samples: Tensor) -> None:
         self.bound()
+        self._own = samples.detach() if self.training else None
         self.tell(samples=samples)
 
     def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
         self.bound()
-        return rows.seesaw(logits, target, self.samples, p=self.p, q=self.q, floor=self.floor)
+        counts = self.samples
+        if self._own is not None:
+            counts = counts + self._own.to(counts.dtype)
+        return rows.seesaw(logits, target, counts, p=self.p, q=self.q, floor=self.floor)

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from longtail.errors import UnknownNameError
+from longtail.errors import ConfigError, UnknownNameError
+from longtail.losses.softmax import CrossEntropy
 from longtail.objectives.base import Objective, Stream, row_mean
+from longtail.objectives.rows import unmixed
 from longtail.registry import part
 from longtail.types import Batch, Context, Terms
 
@@ -39,12 +41,23 @@ class MetaWeightNet(Objective):
 
     def __init__(self, hidden: int = 100, virtual: str = "all") -> None:
         super().__init__()
+        if hidden < 1:
+            raise ConfigError(
+                f"hidden must be at least 1, not {hidden}", "100 is the published width"
+            )
         if virtual not in ("all", "head"):
             raise UnknownNameError("virtual step", virtual, ("all", "head"))
         self.hidden, self.virtual = hidden, virtual
         self.weigh: Callable[[Tensor], Tensor] = nn.Identity()
 
     def setup(self, ctx: Context) -> None:
+        plain = type(ctx.loss) is CrossEntropy and ctx.loss.class_weight() is None
+        if not plain or ctx.loss.label_smoothing:
+            raise ConfigError(
+                f"meta_weight_net weighs plain cross-entropy, not {type(ctx.loss).__name__} with "
+                "weights or margins of its own",
+                "leave the loss out: the learned weights take the place of class weights",
+            )
         self.weigh = nn.Sequential(
             nn.Linear(1, self.hidden), nn.ReLU(), nn.Linear(self.hidden, 1), nn.Sigmoid()
         ).to(ctx.progress.epoch.device)
@@ -60,6 +73,7 @@ class MetaWeightNet(Objective):
         return Terms(total, rows, parts, (), logits.detach(), batch.target)
 
     def step(self, ctx: Context, batch: Batch) -> Terms:
+        unmixed(batch, "a meta step")
         optimizer = ctx.optimizers["weigh"]
         optimizer.zero_grad(set_to_none=True)
         rows = torch.zeros((), device=batch.target.device)

@@ -52,6 +52,7 @@ register(
         family="remargin",
         reference="Kini et al., NeurIPS 2021",
         aliases=("cdt",),
+        presets={"cdt": {"tau": 0.0}},
         tags=("needs_counts", "reduces_to_ce"),
         details={
             "formula": "-log softmax(z / Delta + tau log prior)_y, Delta_c = (n_max / n_c)^gamma",
@@ -93,6 +94,7 @@ register(
         family="remargin",
         reference="Li, Cheung and Lu, CVPR 2022",
         aliases=("gcl_angular",),
+        presets={"gcl_angular": {"form": "angular", "noise_level": 0.1}},
         tags=("cosine", "needs_counts", "shift_invariant", "reduces_to_ce"),
         details={
             "formula": "CE of s (c_j - noise |e| a_j - margin 1[j = y]), times (1 - p_y)^gamma",

@@ -26,6 +26,7 @@ register(
         family="reweight",
         reference="Park et al., ICCV 2021",
         aliases=("ib", "ib_focal"),
+        presets={"ib_focal": {"gamma": 1.0}},
         tags=("features", "shift_invariant"),
         details={
             "formula": "alpha / (|p - onehot(y)|_1 |h|_1 + epsilon) (1 - p_y)^gamma (-log p_y)",

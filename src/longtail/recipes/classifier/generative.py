@@ -14,6 +14,7 @@ __all__ = ["generative_head"]
     tier="core",
     reference="after Fisher, Annals of Eugenics 1936; Wang et al., ECCV 2022",
     aliases=("lda", "gaussian_proto", "vmf"),
+    presets={"gaussian_proto": {"kind": "gaussian_proto"}, "vmf": {"kind": "vmf"}},
     details={
         "what": "Each class is a cloud of features and the class of the likeliest cloud is "
         "answered: Gaussians of one shared covariance (lda), spheres of their own width "

@@ -84,6 +84,7 @@ def cb(epochs: float = 200, beta: float = 0.9999, base: str = "softmax") -> Reci
     tier="seed",
     reference="Lin et al., ICCV 2017",
     aliases=("cb_focal",),
+    presets={"cb_focal": {"beta": 0.9999}},
     details={
         "what": "Samples that are classified with confidence count less, so that hard ones, often "
         "of rare classes, lead. With beta it also weighs classes by effective number.",
@@ -121,6 +122,7 @@ def focal(
     tier="seed",
     reference="Cao et al., NeurIPS 2019",
     aliases=("drs",),
+    presets={"drs": {"resample": True}},
     details={
         "what": "Learns features with plain cross-entropy and re-balances only for the last part "
         "of training. Early re-balancing harms features; late it moves the classifier alone.",

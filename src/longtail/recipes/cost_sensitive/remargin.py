@@ -15,6 +15,7 @@ _MEAN = "weighted_mean"
     tier="core",
     reference="Kini et al., NeurIPS 2021",
     aliases=("cdt",),
+    presets={"cdt": {"tau": 0.0}},
     details={
         "what": "Divides the logits of rare classes by a temperature and adds the log prior "
         "during training, so that the plain logits favour rare classes at test. The offset acts "
@@ -37,7 +38,7 @@ def vs(
     """Vector-scaling loss: cross-entropy on ``z / Delta + tau log pi``.
 
     ``tau=0`` is CDT (class-dependent temperatures), ``gamma=0`` logit adjustment; ``warm_up`` is
-    the fraction of training with plain cross-entropy first (the published ``mixed`` mode: 0.025).
+    the fraction of training with plain cross-entropy first (the published ``mixed`` mode: 0.03).
     """
     loss = part("vs", gamma=gamma, tau=tau, after=warm_up)
     return Recipe(stages=(Stage(epochs, loss=loss),))
@@ -87,7 +88,8 @@ def adrw_tla(
         "use": "where LDAM's margins are too hard to meet; strength=0 is ldam",
         "cost": "that of cross-entropy and one more search for the largest logit; no state",
         "composes": "deferred weights (beta), mixing, second stages; a cosine head of the same scale",
-        "avoid": "linear heads (the build refuses); logit adjustment beside it",
+        "avoid": "linear heads (the build refuses); logit adjustment beside it; class weights beside "
+        "the default strength, which favours rare classes strongly already",
         "interpretation": "published code gives the rival's margin back to the label (strength=1, "
         "the default); the title speaks of enlarging, which a negative strength does",
     },
@@ -97,17 +99,18 @@ def elm(
     margin: float = 0.5,
     scale: float = 30.0,
     strength: float = 1.0,
-    beta: float = 0.9999,
+    beta: float | None = None,
     defer_until: float = 0.8,
 ) -> Recipe:
-    """Enlarged large margin: LDAM with the margin of the best other class, deferred weights.
+    """Enlarged large margin: LDAM with the margin of the best other class.
 
-    ``strength=0`` is ``ldam_drw``; ``defer_until=1`` keeps weights uniform throughout.
+    ``strength=0`` is ``ldam``; with ``beta`` class weights by effective number come on top from
+    ``defer_until`` on.
     """
-    weight = part("deferred", part("effective_number", beta=beta), after=defer_until)
-    loss = part(
-        "elm", margin=margin, scale=scale, strength=strength, weight=weight, reduction=_MEAN
-    )
+    loss = part("elm", margin=margin, scale=scale, strength=strength)
+    if beta is not None:
+        weight = part("deferred", part("effective_number", beta=beta), after=defer_until)
+        loss = loss.replace(weight=weight, reduction=_MEAN)
     return Recipe(head=part("cosine", scale=scale), stages=(Stage(epochs, loss=loss),))
 
 
@@ -116,6 +119,7 @@ def elm(
     tier="core",
     reference="Li, Cheung and Lu, CVPR 2022",
     aliases=("gcl_angular",),
+    presets={"gcl_angular": {"form": "angular", "noise_level": 0.1}},
     modalities=("image", "table"),
     details={
         "what": "Clouds the cosines with noise that is wider the rarer a class, so that rare "

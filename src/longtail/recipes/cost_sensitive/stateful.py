@@ -71,6 +71,7 @@ def cdb(epochs: float = 200, tau: float | str = "dynamic", inertia: float = 0.5)
     tier="core",
     reference="Park et al., ICCV 2021",
     aliases=("ib", "ib_focal"),
+    presets={"ib_focal": {"gamma": 1.0}},
     details={
         "what": "After a first phase of cross-entropy every row is divided by its influence on "
         "the last layer, so that no row bends the decision boundary more than another. Rare "
