@@ -260,7 +260,7 @@ def instantiate(kind: str, spec: PartSpec | str, **extra: Any) -> Any:
 
 
 def _inner(kind: str, keyword: str, value: Any) -> Any:
-    named = keyword in _FIELD_KINDS or keyword in ("", "inner")
+    named = keyword in _FIELD_KINDS or keyword in ("", "inner", "first")
     if isinstance(value, PartSpec) or (isinstance(value, str) and named):
         return instantiate(_FIELD_KINDS.get(keyword, kind), value)
     return value

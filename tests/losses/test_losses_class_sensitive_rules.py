@@ -9,7 +9,8 @@ import torch
 from tests.losses.rare import COUNTS, f64, make, rows_of_numbers
 from torch.nn import functional as F
 
-from longtail.errors import LongtailError
+from longtail import create
+from longtail.errors import DataError, LongtailError
 from longtail.functional.remargin import cloud_widths, half_normal
 from longtail.registry import part
 from longtail.types import ClassStats
@@ -191,3 +192,40 @@ def test_bad_options_are_refused_in_two_lines(name, options):
     with pytest.raises(LongtailError) as caught:
         make(name, **options)
     assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("easy", [False, True])
+def test_angular_clouds_past_a_half_turn(easy):
+    """Published: ``cos(t + d)`` while ``cos t > cos(pi - d)``, else ``cos t - sin(pi - d)``."""
+    g = torch.Generator().manual_seed(3)
+    cosine = torch.rand(600, 5, generator=g, dtype=torch.float64) * 2 - 1
+    y = torch.randint(0, 5, (600,), generator=g)
+    margin, s = 0.5, 12.0
+    d = margin * F.one_hot(y, 5).double()
+    inside = cosine > (0 if easy else torch.cos(math.pi - d))
+    beyond = cosine if easy else cosine - torch.sin(math.pi - d)
+    expected = torch.where(inside, torch.cos(torch.acos(cosine) + d), beyond)
+    loss = make("gcl", COUNTS, form="angular", margin=margin, scale=s, easy_margin=easy).eval()
+    want = F.cross_entropy(s * expected, y, reduction="none")
+    torch.testing.assert_close(loss(s * cosine, y), want)
+    assert int((~inside & (d > 0)).sum()) > 3
+
+
+def test_a_masked_class_has_no_rank():
+    """The margins and gains of the others are those they have without it."""
+    ours = make("kps", ClassStats([100, 10, 0, 3], on_empty="ignore"))
+    alone = make("kps", [100, 10, 3])
+    kept = [0, 1, 3]
+    torch.testing.assert_close(ours.margins[kept], alone.margins)
+    torch.testing.assert_close(ours.gains[kept], alone.gains)
+
+
+def test_labels_and_weights_that_do_not_fit():
+    z = torch.zeros(2, 3)
+    online = create("loss", "seesaw", class_counts=[9, 3, 1], counts="online")
+    with pytest.raises(DataError, match="a label lies outside"):
+        online(z, torch.tensor([0, 3]))
+    for name in ("cross_entropy", "focal"):
+        for weight in ([1.0, 2.0], [1.0, 2.0, 1.0, 1.0]):
+            with pytest.raises(DataError, match="class weights"):
+                create("loss", name, weight=weight)(z, torch.tensor([0, 1]))

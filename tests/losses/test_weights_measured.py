@@ -213,3 +213,11 @@ def test_measured_weights_are_written_in_place_and_can_be_deferred():
     assert weight().tolist() == [1, 1]
     weight.set_epoch(5, 10)
     np.testing.assert_allclose(weight(), [0.4, 1.6])
+
+
+def test_an_area_is_asked_of_classes_with_rows_only():
+    weight = EffectiveArea(class_counts=ClassStats([40, 10, 0], on_empty="smooth"))
+    weight.observe([30.0, 15.0, 0.0])
+    torch.testing.assert_close(weight(), f64([2 / 3, 4 / 3, 1.0]))
+    with pytest.raises(DataError, match="positive numbers"):
+        weight.observe([30.0, 0.0, 1.0])

@@ -319,3 +319,32 @@ def test_values_out_of_range_are_two_lines(recipe: str, number: int, setting: st
     with pytest.raises(LongtailError) as caught:
         fit(config, dataset=toy_data())
     assert len(str(caught.value).splitlines()) == 2
+
+
+# -- what cannot stand together ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ldam_drw", "influence_balanced", "cb"])
+def test_weights_and_a_balancing_sampler_are_refused_for_any_loss(name: str) -> None:
+    """Also where no formula gives the prior that the loss answers to."""
+    base = ("base=sigmoid",) if name == "cb" else ()
+    config = RunConfig(
+        recipe=name, set=(*base, "sampler=class_balanced"), device="cpu", progress=False
+    )
+    with pytest.raises(ConfigError, match="both correct the class prior"):
+        fit(config, dataset=toy_data())
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("loss=la", "weighs plain cross-entropy"),
+        ("loss=cross_entropy(weight=inverse_frequency)", "weighs plain cross-entropy"),
+        ("augment=mixup", "needs rows of one class"),
+        ("hidden=0", "hidden must be at least 1"),
+    ],
+)
+def test_what_meta_weights_do_not_read_is_refused(setting: str, said: str) -> None:
+    config = RunConfig(recipe="meta_weight_net", set=(setting,), device="cpu", progress=False)
+    with pytest.raises(ConfigError, match=said):
+        fit(config, dataset=toy_data())

@@ -5,7 +5,7 @@ import longtail.records.losses_heads
 import longtail.records.losses_pairwise
 import longtail.records.losses_smoothing
 import longtail.records.losses_stateful  # noqa: F401
-from longtail.registry import Record, register
+from longtail.registry import Record, part, register
 
 __all__: list[str] = []
 
@@ -82,6 +82,21 @@ register(
         details={
             "formula": "-log softmax(z + tau log prior)_y",
             "effective prior": "prior^(1 - tau): uniform at tau 1",
+        },
+    ),
+    Record(
+        "deferred",
+        "loss",
+        "cross-entropy at first, another loss from a fraction of the stage on",
+        "longtail.losses.deferred:DeferredLoss",
+        family="schedule",
+        reference="after Cao et al., NeurIPS 2019",
+        case={"inner": part("focal"), "after": 0.5},
+        tags=("shift_invariant",),
+        details={
+            "formula": "l = inner once epoch >= int(after * epochs), before it first",
+            "use": "any margin or offset as a schedule: deferred(ldam(), after=0.8), with a cosine "
+            "head of ldam's scale",
         },
     ),
 )

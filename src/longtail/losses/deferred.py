@@ -1,0 +1,119 @@
+"""One loss first, another from a fraction of the stage on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from longtail.errors import ConfigError
+from longtail.losses.base import Counts, Loss, WeightLike
+from longtail.losses.remargin import check_fraction, reached
+from longtail.losses.softmax import CrossEntropy
+
+__all__ = ["DeferredLoss"]
+
+
+class DeferredLoss(Loss):
+    """``first`` until a fraction of the stage is done, then ``inner``, on the same logits.
+
+    With a margin loss inside this is a deferred margin. The switch falls on the first step of
+    epoch ``int(after * epochs)`` (0-based), whatever the number of epochs. Both losses are
+    computed at every step, which is little beside a network.
+
+    Args:
+        inner: the loss that takes over, without state and noise.
+        after: fraction of the stage in ``[0, 1]``.
+        first: the loss before; absent, cross-entropy.
+        weight: class weights, times those of the loss whose time it is: a part, or ``(C,)``
+            numbers.
+        reduction: ``mean``, ``weighted_mean``, ``sum`` or ``none``, of both; see :class:`Loss`.
+        ignore_index: label of samples that do not count.
+        class_counts: training counts; absent, :meth:`bind` brings them.
+
+    Reference: after Cao et al., NeurIPS 2019 (a deferred schedule).
+    """
+
+    def __init__(
+        self,
+        inner: Loss,
+        after: float = 0.8,
+        first: Loss | None = None,
+        *,
+        weight: WeightLike = None,
+        reduction: str = "mean",
+        ignore_index: int = -100,
+        class_counts: Counts = None,
+    ) -> None:
+        super().__init__(weight=weight, reduction=reduction, ignore_index=ignore_index)
+        before = CrossEntropy() if first is None else first
+        self.inner, self.after, self.first = inner, check_fraction("after", after), first
+        for loss in (before, inner):
+            _check(loss, self)
+            loss.reduction, loss.ignore_index = reduction, ignore_index
+        if None not in (before.scale, inner.scale) and before.scale != inner.scale:
+            raise ConfigError(
+                f"the losses of deferred expect logits of scales {before.scale} and {inner.scale}",
+                "give both the scale of the head",
+            )
+        self._before = before
+        self.scale = before.scale if inner.scale is None else inner.scale
+        self.needs_stats = inner.needs_stats or before.needs_stats
+        self.attach(self.progress)
+        self.finish(class_counts)
+
+    def _switch(self, name: str, *args: Any) -> tuple[Tensor, ...]:
+        """What a method of both losses gives, of the one whose time it is."""
+        for loss in (self._before, self.inner):
+            loss._features = self._features
+        both = [getattr(loss, name)(*args) for loss in (self._before, self.inner)]
+        pairs = zip(*both, strict=True) if isinstance(both[0], tuple) else [both]
+        on = reached(self.progress, self.after).to(args[0].device)
+        return tuple(torch.where(on, later, before) for before, later in pairs)
+
+    def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
+        return self._switch("per_sample", logits, target)[0]
+
+    def per_class(self, logits: Tensor) -> Tensor:
+        return self._switch("per_class", logits)[0]
+
+    def _hard(self, z: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        rows, base = self._switch("_hard", z, target, weight)
+        return rows, base
+
+    def _soft(self, z: Tensor, q: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        rows, base = self._switch("_soft", z, q, weight)
+        return rows, base
+
+    def _live(self) -> Loss:
+        """The loss whose time it is."""
+        return self.inner if bool(reached(self.progress, self.after)) else self._before
+
+    def prior_offset(self) -> Tensor | None:
+        return self._live().prior_offset()
+
+    def class_weight(self) -> Tensor | None:
+        own = super().class_weight()
+        live = self._live().class_weight()
+        return own if live is None else live if own is None else own * live
+
+
+def _check(loss: Any, whole: Loss) -> None:
+    """Refuse what cannot be switched on late."""
+    if not isinstance(loss, Loss):
+        raise ConfigError(
+            f"deferred needs a loss to defer, not {loss!r}",
+            "for example deferred(ldam(), after=0.8)",
+        )
+    if loss.stateful or loss.noisy:
+        raise ConfigError(
+            f"deferred cannot switch {type(loss).__name__}, which follows training from its first "
+            "step or draws noise",
+            "use a loss without state, such as ldam, vs or focal",
+        )
+    if loss.reduction not in ("mean", whole.reduction):
+        raise ConfigError(
+            f"a loss of deferred has the reduction {loss.reduction!r} of its own",
+            f"give it to the whole: deferred(..., reduction={loss.reduction!r})",
+        )
