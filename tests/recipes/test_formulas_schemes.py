@@ -348,3 +348,18 @@ def test_what_meta_weights_do_not_read_is_refused(setting: str, said: str) -> No
     config = RunConfig(recipe="meta_weight_net", set=(setting,), device="cpu", progress=False)
     with pytest.raises(ConfigError, match=said):
         fit(config, dataset=toy_data())
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("cb", {"base": "sigmoid"}), ("focal", {"form": "sigmoid"})]
+)
+def test_one_vs_rest_begins_with_the_answer_one_in_c(name: str, options: dict[str, Any]) -> None:
+    """Bias ``-log((1 - p) / p)`` with ``p = 1/C``, and no weight decay on it."""
+    built = stage(name, **options)
+    bias = built.ctx.model.head.bias
+    np.testing.assert_allclose(array(bias), -np.log(3.0), rtol=1e-6)
+    groups = built.ctx.optimizers["model"].param_groups
+    free = [g for g in groups if any(p is bias for p in g["params"])]
+    assert [(len(g["params"]), g["weight_decay"]) for g in free] == [(1, 0.0)]
+    assert groups[0]["weight_decay"] > 0
+    assert groups[0]["base"] == free[0]["base"]

@@ -109,7 +109,12 @@ def _optimizer(
     spec = optimizer_spec(
         stage.optimizer, _defaults(state), lr=rate, weight_decay=decay, decay=stage.decay
     )
-    optimizer = build_optimizer(spec, named, lr_scale=stage.lr_scale)
+    undecayed = {
+        f"{path}.{name}"
+        for path, module in state.network.named_modules()
+        for name in getattr(module, "undecayed", ())
+    }
+    optimizer = build_optimizer(spec, named, lr_scale=stage.lr_scale, undecayed=undecayed)
     for group in optimizer.param_groups:
         group["base"] = group["lr"]
     return optimizer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -34,20 +34,22 @@ def build_optimizer(
     named: Iterable[tuple[str, nn.Parameter]],
     *,
     lr_scale: tuple[tuple[str, float], ...] = (),
+    undecayed: Collection[str] = (),
 ) -> torch.optim.Optimizer:
     """An optimiser over named parameters; each group carries its ``scale`` of the rate.
 
-    ``lr_scale`` pairs a module path with a factor; the longest matching path rules.
+    ``lr_scale`` pairs a module path with a factor; the longest matching path rules. Parameters
+    named in ``undecayed`` get no weight decay.
     """
     if spec.name not in OPTIMIZERS:
         raise UnknownNameError("optimizer", spec.name, OPTIMIZERS)
-    groups: dict[float, list[nn.Parameter]] = {}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     used: set[str] = set()
     for name, parameter in named:
         hits = [(p, s) for p, s in lr_scale if name == p or name.startswith(p + ".")]
         path, scale = max(hits, key=lambda h: len(h[0]), default=("", 1.0))
         used.add(path)
-        groups.setdefault(scale, []).append(parameter)
+        groups.setdefault((scale, name in undecayed), []).append(parameter)
     unused = [p for p, _ in lr_scale if p not in used]
     if unused:
         raise ConfigError(
@@ -62,7 +64,11 @@ def build_optimizer(
     for key in options:
         if key not in accepted:
             raise UnknownNameError(f"option of optimizer {spec.name!r} called", key, accepted)
-    params = [{"params": ps, "scale": s, "lr": lr * s} for s, ps in groups.items()]
+    params: list[dict[str, Any]] = []
+    for (scale, free), ps in groups.items():
+        params.append({"params": ps, "scale": scale, "lr": lr * scale})
+        if free:
+            params[-1]["weight_decay"] = 0.0
     try:
         return OPTIMIZERS[spec.name](params, lr=lr, **options)  # type: ignore[no-any-return]
     except (TypeError, ValueError) as error:

@@ -28,6 +28,8 @@ class Head(nn.Module):
     bias: nn.Parameter | None
     scale: float | None = None
     column_names: tuple[str, ...] = ()
+    #: names of own parameters that are trained without weight decay
+    undecayed: tuple[str, ...] = ()
     #: True where the head has :meth:`watch` and :meth:`fold`.
     moving = False
 

@@ -21,23 +21,36 @@ class LinearHead(Head):
         in_features: ``D``.
         num_classes: ``C``.
         bias: add ``b``.
+        prior_bias: start with ``b = -log(C - 1)``, so that each sigmoid answers ``1/C`` and the
+            many negatives of one-vs-rest losses do not lead the first steps; such a bias is
+            trained without weight decay.
 
     Shapes:
         ``(B, D)`` to ``(B, C)``.
+
+    Reference: ``prior_bias`` after Lin et al., ICCV 2017 and Cui et al., CVPR 2019.
     """
 
-    def __init__(self, in_features: int, num_classes: int, *, bias: bool = True) -> None:
+    def __init__(
+        self, in_features: int, num_classes: int, *, bias: bool = True, prior_bias: bool = False
+    ) -> None:
         super().__init__(in_features, num_classes)
+        if prior_bias and not bias:
+            raise ConfigError("prior_bias=true starts a bias, and bias=false has none", "drop one")
+        self.prior_bias = prior_bias
+        self.undecayed = ("bias",) if prior_bias else ()
         if bias:
             self.bias = nn.Parameter(torch.empty(num_classes))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Uniform in ``+-1/sqrt(D)``."""
+        """Uniform in ``+-1/sqrt(D)``, a prior bias at ``-log(C - 1)``."""
         bound = 1 / math.sqrt(self.in_features)
         nn.init.uniform_(self.weight, -bound, bound)
         if self.bias is not None:
             nn.init.uniform_(self.bias, -bound, bound)
+        if self.bias is not None and self.prior_bias:
+            nn.init.constant_(self.bias, -math.log(self.num_classes - 1))
 
     def affine(self) -> tuple[Tensor, Tensor | None]:
         return self.weight, self.bias

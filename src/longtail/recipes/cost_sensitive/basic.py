@@ -66,7 +66,7 @@ _BASES = {
         "composes": "any sampler that keeps the natural prior, mixing, second stages; focal with "
         "beta is its focal form",
         "avoid": _TWICE + "; base=sigmoid with very many classes from scratch (the negatives "
-        "dominate the first steps)",
+        "lead, though the bias starts at the prior 1/C)",
     },
 )
 def cb(epochs: float = 200, beta: float = 0.9999, base: str = "softmax") -> Recipe:
@@ -76,7 +76,7 @@ def cb(epochs: float = 200, beta: float = 0.9999, base: str = "softmax") -> Reci
     ``bce_on_softmax``, the form of a widely copied port.
     """
     loss = _BASES.get(base, part(base)).replace(weight=part("effective_number", beta=beta))
-    return Recipe(stages=(Stage(epochs, loss=loss),))
+    return Recipe(head=_head(base), stages=(Stage(epochs, loss=loss),))
 
 
 @recipe(
@@ -114,7 +114,12 @@ def focal(
     if beta is not None:
         reduction = "mean" if form == "sigmoid" else _MEAN
         loss = loss.replace(weight=part("effective_number", beta=beta), reduction=reduction)
-    return Recipe(stages=(Stage(epochs, loss=loss),))
+    return Recipe(head=_head(form), stages=(Stage(epochs, loss=loss),))
+
+
+def _head(form: str) -> PartSpec:
+    """One-vs-rest classifiers begin with the answer ``1/C``."""
+    return part("linear", prior_bias=True) if form == "sigmoid" else part("linear")
 
 
 @recipe(
