@@ -37,7 +37,6 @@ PIECES: list[tuple[str, str]] = [
     ("adrw_tla", "stages.0.loss.gamma=0.0"),
     ("elm", "strength=0.0"),
     ("elm", "margin=0.0"),
-    ("elm", "beta=0.99"),
     ("gcl", "noise_level=0.0"),
     ("gcl", "margin=0.0"),
     ("gcl", "gamma=0.0"),

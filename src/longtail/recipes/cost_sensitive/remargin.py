@@ -87,7 +87,7 @@ def adrw_tla(
         "m_c = margin (n_min / n_c)^(1/4)",
         "use": "where LDAM's margins are too hard to meet; strength=0 is ldam",
         "cost": "that of cross-entropy and one more search for the largest logit; no state",
-        "composes": "deferred weights (beta), mixing, second stages; a cosine head of the same scale",
+        "composes": "mixing, second stages; a cosine head of the same scale",
         "avoid": "linear heads (the build refuses); logit adjustment beside it; class weights beside "
         "the default strength, which favours rare classes strongly already",
         "interpretation": "published code gives the rival's margin back to the label (strength=1, "
@@ -99,18 +99,12 @@ def elm(
     margin: float = 0.5,
     scale: float = 30.0,
     strength: float = 1.0,
-    beta: float | None = None,
-    defer_until: float = 0.8,
 ) -> Recipe:
     """Enlarged large margin: LDAM with the margin of the best other class.
 
-    ``strength=0`` is ``ldam``; with ``beta`` class weights by effective number come on top from
-    ``defer_until`` on.
+    ``strength=0`` is ``ldam``.
     """
     loss = part("elm", margin=margin, scale=scale, strength=strength)
-    if beta is not None:
-        weight = part("deferred", part("effective_number", beta=beta), after=defer_until)
-        loss = loss.replace(weight=weight, reduction=_MEAN)
     return Recipe(head=part("cosine", scale=scale), stages=(Stage(epochs, loss=loss),))
 
 
