@@ -176,6 +176,22 @@ def test_rejection_goes_on_from_its_state() -> None:
         lambda: RejectionSampler([1, 1]).accept(2),
         lambda: RejectionSampler({0: 1, 5: 1}, counts=[3, 4]),
         lambda: RejectionSampler(counts=[3, 0]).accept(1),
+        lambda: RejectionSampler("ab"),
+        lambda: RejectionSampler(3),
+        lambda: RejectionSampler({"cat": 1}),
+        lambda: RejectionSampler([1, None]),
+        lambda: RejectionSampler(counts=["a", 1]),
+        lambda: RejectionSampler(seed="a"),
+        lambda: RejectionSampler().accept(torch.tensor([0, 1])),
+        lambda: list(RejectionSampler().filter([{"label": 1}])),
+        lambda: RejectionSampler().load_state_dict({}),
+        lambda: Reservoir(3).load_state_dict({}),
+        lambda: Reservoir(float("nan")),
+        lambda: Reservoir(float("inf")),
+        lambda: Reservoir("a"),
+        lambda: Reservoir(2.5),
+        lambda: Reservoir(10, rho="a"),
+        lambda: Reservoir(10).offer(1e300),
         lambda: Replay(0.0),
         lambda: Replay(1.5),
         lambda: Replay(rho=-0.1),
@@ -186,6 +202,61 @@ def test_refusals_have_two_lines(call) -> None:
     with pytest.raises(LongtailError) as caught:
         call()
     assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "bad", [1.7, float("nan"), "cat", None, [0, 1.5], ["a"], [[0, 1]], torch.tensor([0.5])]
+)
+def test_a_label_that_is_no_class_id(bad) -> None:
+    memory, gate = Reservoir(3), RejectionSampler()
+    before = memory.state_dict()
+    with pytest.raises(DataError, match="has the label"):
+        memory.offer(bad)
+    with pytest.raises(DataError, match="has the label"):
+        gate.accept(bad)
+    assert memory.state_dict() == before
+
+
+@pytest.mark.parametrize("form", [torch.tensor, np.array, list, set])
+def test_labels_of_every_container_decide_alike(form) -> None:
+    """Ids count, not the objects that hold them; the state is plain data."""
+    rng = np.random.default_rng(0)
+    items = [rng.choice(4, size=1 + rng.integers(2), replace=False).tolist() for _ in range(120)]
+    plain, other, single = Reservoir(12, seed=3), Reservoir(12, seed=3), Reservoir(12, seed=3)
+    expected = [plain.offer(tuple(own)) for own in items]
+    assert [other.offer(form(own)) for own in items] == expected
+    assert json.loads(json.dumps(other.state_dict())) == plain.state_dict()
+    one = Reservoir(12, seed=3)
+    for y in stream_of([40, 9, 3]):
+        kinds = [torch.tensor(y), np.int32(y), np.array(y), float(y), torch.tensor([y])]
+        slots = {one.offer(y), single.offer(kinds[one.offers % len(kinds)])}
+        assert len(slots) == 1
+    gates = RejectionSampler(seed=1), RejectionSampler(seed=1)
+    for y in stream_of([40, 9, 3]):
+        assert gates[0].accept(y) == gates[1].accept(torch.tensor(y))
+
+
+def test_a_class_too_many_changes_nothing() -> None:
+    memory = Reservoir(2)
+    memory.offer(0)
+    memory.offer(5)
+    before = memory.state_dict()
+    for _ in range(2):
+        with pytest.raises(DataError, match="more than 2 classes"):
+            memory.offer([0, 9])
+    assert memory.state_dict() == before
+    memory.offer(0)
+
+
+@pytest.mark.parametrize("options", [{"target": {0: 3, 1: 1}}, {"counts": [5.0, 1.0]}])
+def test_rejection_takes_seed_and_target_along(options) -> None:
+    labels = stream_of([80, 40])
+    whole, first = (RejectionSampler(**options, seed=7) for _ in range(2))
+    expected = [whole.accept(y) for y in labels]
+    assert [first.accept(y) for y in labels[:50]] == expected[:50]
+    second = RejectionSampler([1, 9], seed=1)
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert [second.accept(y) for y in labels[50:]] == expected[50:]
 
 
 def test_more_classes_than_slots() -> None:
