@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from longtail.errors import DataError, LongtailError, UnknownNameError
+from longtail.functional.orders import swapped
 from longtail.samplers import RejectionSampler, Replay, Reservoir
 
 pytestmark = pytest.mark.usefixtures("untouched_randomness")
@@ -269,17 +270,40 @@ def test_more_classes_than_slots() -> None:
         RejectionSampler({11: 1.0, 2: 1.0}).accept(111)
 
 
+def sides(rows, of, seed=1, turn=0):
+    """Stream and memory of a pass."""
+    pairs = rows.reshape(-1, 2).numpy().copy()
+    second = swapped(turn * of + np.arange(of), seed, "pair")
+    pairs[second] = pairs[second, ::-1]
+    return pairs[:, 0].tolist(), pairs[:, 1].tolist()
+
+
 def test_replay_takes_turns_with_the_stream() -> None:
     y = torch.tensor(stream_of([60, 25, 10, 4]))
     sampler = Replay(20, labels=y, seed=1)
     one = torch.cat([sampler.draw(0), sampler.draw(1)])
-    assert sorted(one[::2].tolist()) == list(range(len(y)))  # the stream: each row once
+    stream, memory = sides(one, len(y))
+    assert sorted(stream) == list(range(len(y)))  # the stream: each row once
     assert sampler.slots == 20
     shown: set[int] = set()
-    for row, kept in zip(one[::2].tolist(), one[1::2].tolist(), strict=True):
+    for row, kept in zip(stream, memory, strict=True):
         shown.add(row)
         assert kept in shown  # the memory holds what has passed
     two = torch.cat([sampler.draw(2), sampler.draw(3)])
-    assert two[::2].tolist() != one[::2].tolist()
+    assert sides(two, len(y), turn=1)[0] != stream
     fresh = Replay(20, labels=y, seed=1)
     assert torch.equal(fresh.draw(3), two[len(y) :])
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_replay_gives_every_rank_both_sides(ranks) -> None:
+    y = torch.tensor(stream_of([900, 90, 10]))
+    whole = Replay(60, labels=y)
+    share = whole.class_marginal().numpy()
+    for rank in range(ranks):
+        own = Replay(60, labels=y, num_replicas=ranks, rank=rank)
+        seen = np.zeros(3)
+        for epoch in range(4):
+            own.set_epoch(epoch)
+            seen += np.bincount(y[list(own)], minlength=3)
+        assert abs(seen[0] / seen.sum() - share[0]) < 0.06
