@@ -69,7 +69,9 @@ def test_half_of_every_batch_and_both_streams_on_every_rank():
     drawn, back = sampler.draw(0), sampler.is_reversed(np.arange(len(y)))
     assert (back[: len(y) // 64 * 64].reshape(-1, 64).sum(1) == 32).all()
     for ranks in (1, 2, 3, 4, 8):
-        parts = [list(Bilateral("rows", labels=y, num_replicas=ranks, rank=r)) for r in range(ranks)]
+        parts = [
+            list(Bilateral("rows", labels=y, num_replicas=ranks, rank=r)) for r in range(ranks)
+        ]
         for r, part in enumerate(parts):
             assert part == drawn[r::ranks].tolist()
             rare = float((y[part] == 2).double().mean())  # 0.967 of the reversed stream

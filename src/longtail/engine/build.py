@@ -261,7 +261,7 @@ def composed_prior(loss: Any, sampler: Any, natural: Tensor, allow_double: bool)
     offset = loss.prior_offset()
     weight = loss.class_weight()
     found = effective_prior(
-        sampler.class_marginal(1.0),
+        sampler.final_marginal(),
         None if weight is None else weight.detach().cpu().double(),
         None if offset is None else offset.detach().cpu().double(),
         natural=natural,

@@ -194,6 +194,13 @@ class Sampler(TorchSampler[int]):
         self._bound()
         return torch.from_numpy(self.marginal(min(1.0, max(0.0, float(fraction)))))
 
+    def final_marginal(self) -> Tensor:
+        """``(C,)`` float64: the probability of each class in the last epoch, as it is drawn.
+
+        Where the sampler was not told how many epochs there are, that of the end of the stage.
+        """
+        return self.class_marginal(1.0 if self.epochs is None else self.at(self.epochs - 1))
+
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Choose the epoch (0-based) that iteration draws.
 

@@ -39,8 +39,10 @@ def whole(name: str, value: Any, do: str, *, least: int | None = 1, strict: bool
         ConfigError: it is none.
     """
     number = None if isinstance(value, bool) else _integer(value)
-    if number is None or (least is not None and number < least) or (
-        strict and isinstance(value, float)
+    if (
+        number is None
+        or (least is not None and number < least)
+        or (strict and isinstance(value, float))
     ):
         limit = "" if least is None else f" from {least} on"
         raise ConfigError(f"{name} must be a whole number{limit}, not {value!r}", do)

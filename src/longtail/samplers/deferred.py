@@ -97,5 +97,8 @@ class Deferred(Sampler):
         return self._at(epoch).slack(epoch, draws)
 
     def marginal(self, fraction: float) -> Floats:
+        """That of the sampler of the nearest epoch, at that sampler's own clock."""
         last = 0 if self.epochs is None else max(0, self.epochs - 1)
-        return self._at(round(fraction * last)).marginal(fraction)
+        epoch = round(fraction * last)
+        inner = self._at(epoch)
+        return inner.marginal(inner.at(epoch))

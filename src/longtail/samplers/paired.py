@@ -75,7 +75,8 @@ class Bilateral(Sampler):
         Of draws ``2 q`` and ``2 q + 1`` one is; a coin of the pair's own says which, so that
         both streams come to every process and at every stride.
         """
-        return np.not_equal(swapped(index // 2, self.seed, "pair"), index % 2 == 1)
+        second: NDArray[np.bool_] = index % 2 == 1
+        return np.logical_xor(second, swapped(index // 2, self.seed, "pair"))
 
     def rows(self, epoch: int, span: range) -> Ints:
         first = epoch * self.size

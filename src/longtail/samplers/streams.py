@@ -123,9 +123,7 @@ class Reservoir:
         """Slots that each class holds."""
         return [int(n) for n in self._held]
 
-    def replay(
-        self, items: Iterable[Item], label: Callable[[Item], Any] = last
-    ) -> Iterator[Item]:
+    def replay(self, items: Iterable[Item], label: Callable[[Item], Any] = last) -> Iterator[Item]:
         """Each item of a stream, followed by one drawn evenly from the memory.
 
         Args:

@@ -125,16 +125,19 @@ def square_root(epochs: float = 200) -> Recipe:
     details={
         "what": "Starts with instance-balanced sampling and moves evenly to class-balanced sampling "
         "over the epochs. Features are learnt from all rows first, the classifier is balanced last.",
-        "formula": "P(t) = (1 - t) n_c / N + t / C with t = e / (T - 1), e = 0 .. T - 1",
+        "formula": "P(t) = (1 - t) n_c / N + t / C with t = e / (T - 1), e = 0 .. T - 1; cycle = 1 "
+        "makes three ramps of T // 3 epochs, cycle = 2 goes up, down, up; reach = False: t = e / T",
         "use": "for joint training in one stage, where class-balanced sampling alone hurts the features",
         "cost": _DRAW + "; one alias table of C classes an epoch",
         "composes": COMPOSES,
         "avoid": AVOID + "; schedules that end early: the last epochs are the balanced ones",
     },
 )
-def progressive(epochs: float = 200) -> Recipe:
+def progressive(epochs: float = 200, cycle: int = 0, reach: bool = True) -> Recipe:
     """Progressively-balanced sampling: from instance-balanced to class-balanced.
 
-    ``P(t) = (1 - t) P_instance + t P_class`` with ``t = e / (T - 1)`` over the epochs.
+    ``P(t) = (1 - t) P_instance + t P_class`` with ``t = e / (T - 1)`` over the epochs. ``cycle``
+    is 0 for one ramp, 1 for three, 2 for up, down and up; without ``reach``, ``t = e / T``.
     """
-    return Recipe(stages=(Stage(epochs, sampler=part("progressive")),))
+    sampler = part("progressive", cycle=cycle, reach=reach)
+    return Recipe(stages=(Stage(epochs, sampler=sampler),))
