@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -172,3 +173,19 @@ def test_repeat_factor_by_default_repeats_the_rarer_half() -> None:
     even = RepeatFactor(labels=labels_of([7, 7, 7]))
     assert (even.factors == 1).all()
     assert sorted(even.draw(3).tolist()) == list(range(21))
+
+
+@pytest.mark.parametrize(("rows", "some"), [(7, 3), (11, 4), (5, 2), (6, 3)])
+def test_every_set_of_rows_comes(rows: int, some: int) -> None:
+    """Also where a class has a prime number of rows; none is much rarer than the others."""
+    y = labels_of([rows, some])
+    sampler = RandomUnder(labels=y)
+    number = 4000
+    head = y.numpy() == 0
+    seen: dict[tuple[int, ...], int] = {}
+    for one in passes(sampler, 2 * some, number):
+        own = tuple(sorted(one[head[one]].tolist()))
+        seen[own] = seen.get(own, 0) + 1
+    assert len(seen) == math.comb(rows, some)
+    mean = number / len(seen)
+    assert max(seen.values()) < mean + 8 * math.sqrt(mean)

@@ -155,7 +155,9 @@ def turned(slot: Ints, size: Ints, prime: Ints, key: Words, rounds: int = 2) -> 
     Args:
         slot: ``(M,)`` positions below their size.
         size: ``(M,)`` sizes.
-        prime: ``(M,)`` :func:`primes_from` of the sizes, below ``2**31``.
+        prime: ``(M,)`` primes above the sizes (:func:`primes_from` of size + 1), below ``2**31``.
+            Where a prime is the size itself two rounds are one affine map, and only
+            ``p (p - 1) / 2`` of the sets of the first slots ever come.
         key: ``(M,)`` words.
         rounds: how many.
     """

@@ -65,7 +65,7 @@ class Walk(Sampler):
         return out
 
     def on_bind(self) -> None:
-        self._primes = primes_from(self.counts)
+        self._primes = primes_from(self.counts + 1)
         self._keys = hashed(int(words(self.seed, "turns", n=1)[0]), np.arange(len(self.counts)))
 
     def turn_keys(self, label: Ints, turn: Ints) -> Words:
