@@ -207,10 +207,13 @@ def _feed(
 ) -> Feed:
     data = ctx.data
     streams = Streams(state, stage, number, data, ctx)
+    batch_size = min(settings.batch_size, len(data) + data.extra_rows)
+    said = streams.main.sampler.notes(batch_size)
+    state.notes += [note for note in said if note not in state.notes]
     views = [None] if stage.cache is not None else [_view(v, state, ctx) for v in stage.views]
     return Feed(
         main=streams.main,
-        batch_size=min(settings.batch_size, len(data) + data.extra_rows),
+        batch_size=batch_size,
         seed=state.seed,
         stage=number,
         device=state.device,

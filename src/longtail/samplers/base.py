@@ -128,6 +128,10 @@ class Sampler(TorchSampler[int]):
         """Rows number ``member`` of classes ``label``, elementwise."""
         return self.order.take(self.starts.take(label) + member).astype(np.int64, copy=False)
 
+    def notes(self, batch_size: int) -> list[str]:
+        """What a user should know of batches of this many rows, a sentence each."""
+        return []
+
     def on_bind(self) -> None:
         """Check the class counts (nothing by default)."""
 
