@@ -18,12 +18,14 @@ from longtail.registry import get, records
 from longtail.samplers import (
     ClassAware,
     ClassBalanced,
+    Curriculum,
     Deferred,
     Instance,
     Power,
     Progressive,
     RandomOver,
     RandomUnder,
+    Replay,
     Sampler,
 )
 
@@ -367,6 +369,25 @@ def test_one_row_a_class_and_one_epoch(name):
         lambda: Progressive(3),
         lambda: Progressive(labels=[0, 1]).draw(0),
         lambda: ClassAware(0),
+        lambda: ClassAware(float("nan")),
+        lambda: ClassAware(float("inf")),
+        lambda: ClassAware("a"),
+        lambda: Progressive(epochs="a"),
+        lambda: Progressive(epochs=0),
+        lambda: Progressive(epochs=-1),
+        lambda: Progressive(epochs=2.5),
+        lambda: Deferred(epochs=0),
+        lambda: Curriculum(epochs="a"),
+        lambda: Replay(1, labels=[0, 1, 2]),
+        lambda: Replay("a"),
+        lambda: Instance(num_replicas=2.0),
+        lambda: Instance(num_replicas="a"),
+        lambda: Instance(num_replicas=2, rank=0.5),
+        lambda: Instance(num_replicas=0),
+        lambda: ClassBalanced(labels=[0, 0, 0]),
+        lambda: Instance(labels=[0, 1]).check_draws([1, 1, 0], 0),
+        lambda: Instance(labels=[0, 1]).check_draws("many", 0),
+        lambda: Instance(labels=[0, 1]).check_draws([2, 0], 0),
         lambda: create("sampler", "effective_number", beta=1.0),
         lambda: create("sampler", "class_aware", kk=2),
         lambda: Instance().draw(0),
@@ -377,6 +398,14 @@ def test_refusals_have_two_lines(call):
     with pytest.raises(LongtailError) as caught:
         call()
     assert len(str(caught.value).splitlines()) == 2
+
+
+def test_what_is_taken_all_the_same():
+    Instance(labels=[0, 1]).check_draws([1, 1], 0)
+    Instance(labels=[0, 1]).check_draws(torch.tensor([1, 1]), 0)
+    assert ClassAware(np.int64(2), labels=[0, 1]).draw(0).shape == (2,)
+    assert Instance(labels=[0, 1, 1], num_replicas=np.int64(2), rank=np.int64(1)).num_replicas == 2
+    assert Instance(labels=[0, 0, 0], num_classes=2).counts.tolist() == [3, 0]
 
 
 def test_an_unbound_sampler_says_what_it_needs():

@@ -7,6 +7,7 @@ from typing import Self
 
 from longtail.errors import ConfigError
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
+from longtail.samplers.checks import whole
 from longtail.samplers.independent import ClassBalanced
 from longtail.samplers.passes import Instance
 
@@ -65,6 +66,8 @@ class Deferred(Sampler):
             rank=rank,
             pad=pad,
         )
+        if epochs is not None:
+            whole("epochs", epochs, "it is how many epochs the stage has")
         self.epochs = epochs
 
     def bind_labels(

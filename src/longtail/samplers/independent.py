@@ -10,6 +10,7 @@ from longtail.errors import ConfigError
 from longtail.functional.random import words
 from longtail.functional.weights import effective_count
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
+from longtail.samplers.checks import whole
 from longtail.samplers.kernel import RowTable
 
 __all__ = [
@@ -245,6 +246,8 @@ class Progressive(ClassDraw):
             rank=rank,
             pad=pad,
         )
+        if epochs is not None:
+            whole("epochs", epochs, "it is how many epochs the stage has")
         self.epochs = epochs
 
     def at(self, epoch: int) -> float:

@@ -11,6 +11,7 @@ from longtail.functional.curriculum import SCHEDULES, curriculum_exponent
 from longtail.functional.orders import swapped
 from longtail.functional.random import mix, shuffled, words
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
+from longtail.samplers.checks import whole
 from longtail.samplers.independent import ClassDraw, power_marginal
 from longtail.samplers.kernel import RowTable
 
@@ -175,6 +176,8 @@ class Curriculum(ClassDraw):
             rank=rank,
             pad=pad,
         )
+        if epochs is not None:
+            whole("epochs", epochs, "it is how many epochs the stage has")
         self.epochs = epochs
 
     def at(self, epoch: int) -> float:

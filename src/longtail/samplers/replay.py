@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from longtail.errors import ConfigError
 from longtail.functional.orders import permuted, swapped
 from longtail.functional.random import words
 from longtail.samplers.base import Floats, Ints, Labels, Sampler, bernstein
+from longtail.samplers.checks import finite
 from longtail.samplers.streams import Reservoir
 
 __all__ = ["Replay"]
@@ -52,12 +51,13 @@ class Replay(Sampler):
         rank: int = 0,
         pad: bool = False,
     ) -> None:
-        if not 0 < memory < math.inf or (memory > 1 and memory != int(memory)):
+        slots, power = finite(memory), finite(rho)
+        if slots is None or slots <= 0 or (slots > 1 and slots != int(slots)):
             raise ConfigError(
                 f"memory={memory} is no number of slots",
                 "give a whole number, or a fraction below 1 of the training rows",
             )
-        if not 0 <= rho <= 1:
+        if power is None or not 0 <= power <= 1:
             raise ConfigError(f"rho must lie in [0, 1], not {rho}", "0 gives classes equal shares")
         self.memory, self.rho = memory, rho
         super().__init__(
@@ -70,7 +70,7 @@ class Replay(Sampler):
         )
 
     def on_bind(self) -> None:
-        if 1 < self.memory < len(self.present):
+        if 1 <= self.memory < len(self.present):
             raise ConfigError(
                 f"a memory of {self.memory} slots cannot hold {len(self.present)} classes",
                 "give it at least one slot a class, better ten",
