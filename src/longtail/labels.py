@@ -42,7 +42,7 @@ def label_names(labels: Any) -> list[str]:
         DataError: a label is missing (``None``, NaN), or there is more than one a row.
     """
     if isinstance(labels, Tensor):
-        labels = labels.detach().cpu().numpy()
+        labels = _dense(labels)
     values = np.asarray(labels, dtype=object if isinstance(labels, list | tuple) else None)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -55,6 +55,12 @@ def label_names(labels: Any) -> list[str]:
 
 
 def _name(value: Any, row: int) -> str:
+    several = isinstance(value, list | tuple | np.ndarray | dict | set)
+    if several or (isinstance(value, Tensor) and value.numel() != 1):
+        raise DataError(
+            f"the label of row {row} is a {type(value).__name__} of several values",
+            "give one label a row; of (input, label) pairs pass the labels only",
+        )
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, str):
@@ -101,7 +107,8 @@ def read_labels(source: Any) -> Tensor:
     Raises:
         DataError: there are no labels to be found, or they are no whole numbers.
     """
-    return torch.from_numpy(label_array(source).astype(np.int64, copy=False))
+    values = label_array(source)  # what pandas lends may not be written to, which torch shares
+    return torch.from_numpy(values.astype(np.int64, copy=not values.flags.writeable))
 
 
 def label_array(source: Any) -> NDArray[np.integer]:
@@ -111,7 +118,11 @@ def label_array(source: Any) -> NDArray[np.integer]:
     Raises:
         DataError: there are no labels to be found, they are no whole numbers, or there is none.
     """
-    values = _find(source)
+    return _checked(_find(source))
+
+
+def _checked(values: NDArray[Any]) -> NDArray[np.integer]:
+    """One whole number a row that 64 bits hold, or an error."""
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1 or not len(values):
@@ -120,12 +131,21 @@ def label_array(source: Any) -> NDArray[np.integer]:
             "give a list of N class ids; one-hot rows become labels with argmax(1)",
         )
     if values.dtype.kind == "f":
-        if not np.equal(values, np.round(values)).all():
+        values = values.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            whole = (values == np.round(values)) & (np.abs(values) < 2.0**53)
+        if not whole.all():
+            row = int(np.argmin(whole))
             raise DataError(
-                "labels must be whole numbers",
+                f"labels must be whole numbers, and that of row {row} is {values[row]}",
                 "these look like a regression target, or are missing",
             )
         return values.astype(np.int64)
+    if values.dtype == np.uint64 and int(values.max()) > np.iinfo(np.int64).max:
+        raise DataError(
+            f"the label {int(values.max())} is beyond 64 bits with a sign",
+            "number the classes 0..C-1: longtail.labels.encode_labels(labels)",
+        )
     return values.astype(np.uint8) if values.dtype.kind == "b" else values
 
 
@@ -134,9 +154,11 @@ def _find(source: Any) -> NDArray[Any]:
     from torch.utils.data import ConcatDataset, IterableDataset, Subset, TensorDataset
 
     if isinstance(source, Subset):
-        return _find(source.dataset)[np.asarray(source.indices, dtype=np.int64)]
+        return _picked(_find(source.dataset), source.indices)
     if isinstance(source, ConcatDataset):
-        return np.concatenate([label_array(d) for d in source.datasets])
+        parts = [_find(d) for d in source.datasets]
+        parts = [_checked(p) for p in parts if len(p)]
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
     if isinstance(source, IterableDataset):
         raise DataError(
             f"the labels of a stream ({type(source).__name__}) are known only as it flows by",
@@ -156,11 +178,43 @@ def _find(source: Any) -> NDArray[Any]:
     for name in _LISTS:
         value = getattr(source, name, None)
         if value is not None:
-            return _numbers([item[1] for item in value])
+            return _numbers(_seconds(value, name))
     raise DataError(
         f"no labels found in a {type(source).__name__}",
         "give it an attribute targets or labels, or pass labels=[...]",
     )
+
+
+def _picked(labels: NDArray[Any], indices: Any) -> NDArray[Any]:
+    """The labels of a ``Subset``."""
+    wanted = np.asarray(indices)
+    if not wanted.size:
+        return labels[:0]
+    if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
+        raise DataError(
+            f"the indices of a Subset are {wanted.dtype} of shape {wanted.shape}",
+            "a Subset takes a list of row numbers",
+        )
+    low, high = int(wanted.min()), int(wanted.max())
+    if low < -len(labels) or high >= len(labels):
+        raise DataError(
+            f"a Subset asks for row {high if high >= len(labels) else low} of {len(labels)}",
+            "make its indices from the data set it is a part of",
+        )
+    return np.asarray(labels[wanted.astype(np.int64)])
+
+
+def _seconds(items: Any, name: str) -> list[Any]:
+    """The class ids of a list of ``(path, class id)``."""
+    try:
+        if any(isinstance(item, str | bytes) for item in items):
+            raise TypeError
+        return [item[1] for item in items]
+    except (TypeError, LookupError):
+        raise DataError(
+            f"the entries of {name} are no pairs of path and class id",
+            "give the data set an attribute targets or labels, or pass labels=[...]",
+        ) from None
 
 
 def _column(source: Any, columns: Sequence[str]) -> NDArray[Any]:
@@ -176,12 +230,29 @@ def _column(source: Any, columns: Sequence[str]) -> NDArray[Any]:
 
 def _numbers(values: Any) -> NDArray[Any]:
     """Any sequence of numbers as an array."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu().numpy()
-    array = np.asarray(values)
+    try:
+        array = np.asarray(_dense(values) if isinstance(values, Tensor) else values)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise DataError(
+            f"labels must be one whole number a row, and these form no array: {_line(error)}",
+            "give a list of N class ids; of (input, label) pairs pass the labels only",
+        ) from error
     if array.dtype.kind not in "iufb" and array.size:
         raise DataError(
             f"labels must be whole numbers, not {array.dtype}",
             "turn names into ids first: longtail.labels.encode_labels(labels)",
         )
     return array
+
+
+def _dense(values: Tensor) -> NDArray[Any]:
+    """A tensor of any layout and type as an array."""
+    values = values.detach()
+    values = values.to_dense() if values.layout != torch.strided else values
+    values = values.float() if values.dtype == torch.bfloat16 else values
+    return np.asarray(values.cpu().numpy())
+
+
+def _line(error: Exception) -> str:
+    """The first line of an error's message, not over-long."""
+    return str(error).partition("\n")[0][:120]

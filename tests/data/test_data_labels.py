@@ -148,3 +148,71 @@ def test_samplers_take_any_of_these():
     ):
         sampler = create("sampler", "class_balanced", labels=source)
         assert torch.equal(sampler.draw(1), expected)
+
+
+_THREE = TensorDataset(torch.zeros(3, 2), torch.tensor([0, 1, 2]))
+_NONE = TensorDataset(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [(np.zeros(3), 0), (np.zeros(3), 1)],
+        [[0, 1], [1]],
+        [torch.tensor([0, 1]), torch.tensor([1])],
+        Subset(_THREE, [0, 9]),
+        Subset(_THREE, [-9]),
+        Subset(_THREE, [0.5]),
+        Subset(_THREE, []),
+        ConcatDataset([_NONE, _NONE]),
+        Holder(samples=["a.png", "b.png"]),
+        Holder(samples=[1, 2]),
+        Holder(samples=[("a.png",)]),
+        [0, np.inf],
+        [0, -np.inf],
+        [0, 1e300],
+        [0, float("nan")],
+        np.array([0, 2**63 + 5], dtype=np.uint64),
+        [0, 2**70],
+        torch.zeros(3, device="meta"),
+    ],
+)
+def test_what_is_no_list_of_class_ids(bad):
+    with pytest.raises(DataError) as caught:
+        read_labels(bad)
+    assert len(str(caught.value).splitlines()) == 2
+    with pytest.raises(DataError):
+        create("sampler", "class_balanced", labels=bad)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (torch.tensor([0, 1, 2], dtype=torch.bfloat16), [0, 1, 2]),
+        (torch.tensor([0, 1, 2], dtype=torch.float16), [0, 1, 2]),
+        (torch.tensor([0, 1, 2]).to_sparse(), [0, 1, 2]),
+        (np.array([0, 2], dtype=np.uint64), [0, 2]),
+        (ConcatDataset([_NONE, _THREE, _NONE]), [0, 1, 2]),
+        (ConcatDataset([_THREE, Unwalked([])]), [0, 1, 2]),
+        (Subset(_THREE, torch.tensor([2, -1])), [2, 2]),
+    ],
+)
+def test_labels_of_unusual_kinds(source, expected):
+    found = read_labels(source)
+    assert (found.tolist(), found.dtype) == (expected, torch.int64)
+
+
+@pytest.mark.filterwarnings("error")
+def test_lent_memory_is_copied():
+    lent = np.arange(4)
+    lent.flags.writeable = False
+    found = read_labels(lent)
+    found[0] = 9
+    assert lent.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("bad", [[[0, 1], [1]], [torch.tensor([0, 1]), "a"], [("x", 0), ("y",)]])
+def test_names_are_one_a_row(bad):
+    with pytest.raises(DataError, match="several values"):
+        label_names(bad)
+    assert label_names(torch.tensor([0, 1], dtype=torch.bfloat16)) == ["0", "1"]

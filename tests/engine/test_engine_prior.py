@@ -38,6 +38,8 @@ def short(recipe: str, *settings: str, **options: Any) -> Run:
         ("square_root", (), np.sqrt(COUNTS)),
         ("ros", (), UNIFORM),
         ("progressive", (), UNIFORM),
+        ("progressive", ("reach=false",), NATURAL),  # the one epoch there is, as drawn
+        ("progressive", ("cycle=2",), UNIFORM),
         ("balanced_softmax", (), UNIFORM),
         ("la", ("tau=0.5",), np.sqrt(NATURAL)),
         ("weighted_ce", (), UNIFORM),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import math
 
 import numpy as np
 import pytest
@@ -10,8 +12,12 @@ import torch
 from scipy import stats
 
 from longtail import create
+from longtail.engine.overrides import resolve_recipe
+from longtail.engine.runner import RunConfig, fit
+from longtail.engine.stage import Recipe
 from longtail.errors import LongtailError, UnknownNameError
 from longtail.functional import image_repeat_factor, repeat_factor
+from longtail.registry import instantiate
 from longtail.samplers import RandomOver, RandomUnder, RepeatFactor, ToCounts
 
 pytestmark = pytest.mark.usefixtures("untouched_randomness")
@@ -82,6 +88,9 @@ def test_over_sampling_shows_all_head_rows_where_class_balanced_does_not() -> No
         lambda: RandomOver(float("nan")),
         lambda: RandomUnder({0: -3}),
         lambda: RandomUnder({0: "many"}),
+        lambda: RandomUnder([1, 2]),
+        lambda: RandomUnder([]),
+        lambda: RandomOver({0: None}),
         lambda: ToCounts(True),
         lambda: ToCounts(9, 3, labels=Y),
         lambda: RandomOver({0: 49}, labels=Y),
@@ -172,3 +181,66 @@ def test_repeat_factor_by_default_repeats_the_rarer_half() -> None:
     even = RepeatFactor(labels=labels_of([7, 7, 7]))
     assert (even.factors == 1).all()
     assert sorted(even.draw(3).tolist()) == list(range(21))
+
+
+@pytest.mark.parametrize(("rows", "some"), [(7, 3), (11, 4), (5, 2), (6, 3)])
+def test_every_set_of_rows_comes(rows: int, some: int) -> None:
+    """Also where a class has a prime number of rows; none is much rarer than the others."""
+    y = labels_of([rows, some])
+    sampler = RandomUnder(labels=y)
+    number = 4000
+    head = y.numpy() == 0
+    seen: dict[tuple[int, ...], int] = {}
+    for one in passes(sampler, 2 * some, number):
+        own = tuple(sorted(one[head[one]].tolist()))
+        seen[own] = seen.get(own, 0) + 1
+    assert len(seen) == math.comb(rows, some)
+    mean = number / len(seen)
+    assert max(seen.values()) < mean + 8 * math.sqrt(mean)
+
+
+def test_under_sampling_may_keep_one_draw() -> None:
+    """``refresh=False``: the same rows in every pass, in a new order; else all rows come."""
+    y = labels_of([50, 9, 4])
+    once = passes(RandomUnder(refresh=False, labels=y, seed=3), 12, 30)
+    assert len({tuple(sorted(p.tolist())) for p in once}) == 1
+    assert len({tuple(p.tolist()) for p in once}) == 30
+    assert np.bincount(y[once[0]]).tolist() == [4, 4, 4]
+    other = passes(RandomUnder(refresh=False, labels=y, seed=4), 12, 1)
+    assert set(other[0].tolist()) != set(once[0].tolist())
+    assert len(np.unique(passes(RandomUnder(labels=y, seed=3), 12, 200))) == len(y)
+
+
+def test_a_pass_below_a_batch_is_said() -> None:
+    sampler = RandomUnder(labels=Y)
+    assert sampler.notes(12) == []
+    (note,) = sampler.notes(13)
+    assert "12 rows a pass" in note
+    assert RandomOver(labels=Y).notes(1000) == []
+    config = RunConfig(
+        "digits-lt", "rus", set=("target=3",), epochs=1, batch_size=64, device="cpu", progress=False
+    )
+    assert any("29 rows a pass" in note for note in fit(config).metrics["notes"])
+
+
+def test_targets_of_every_number_and_form() -> None:
+    y = labels_of([50, 9, 4])
+    for whole in (np.int64(6), np.float32(6), torch.tensor(6), 6.0):
+        assert ToCounts(whole, whole, labels=y).wanted().tolist() == [6, 6, 6]
+        assert RandomOver(whole, labels=y).wanted().tolist() == [50, 9, 6]
+        assert RandomUnder({0: whole}, labels=y).wanted().tolist() == [6, 9, 4]
+    assert RandomUnder([[0, 6], [1, 5]], labels=y).wanted().tolist() == [6, 5, 4]
+
+
+@pytest.mark.parametrize("name", ["ros", "rus"])
+def test_recipes_take_a_target_by_class(name: str) -> None:
+    rows = {0: 100, "1": 95} if name == "ros" else {0: 100, "1": 0.9}
+    made = resolve_recipe(name, target=rows)
+    (stage,) = made.stages
+    assert hash(stage.sampler) is not None
+    again = Recipe.from_data(json.loads(json.dumps(made.to_data())))
+    assert again == made
+    sampler = instantiate("samplers", again.stages[0].sampler)
+    assert dict(sampler.target) == rows
+    wanted = sampler.bind_labels(labels_of([100, 95, 90])).wanted()
+    assert wanted.tolist() == ([100, 95, 90] if name == "ros" else [100, 90, 90])

@@ -43,33 +43,56 @@ def test_the_reversed_half_is_recorded(golden):
 @pytest.mark.parametrize("uniform", ["classes", "rows"])
 @pytest.mark.parametrize("counts", [COUNTS, [40, 13, 5, 3]])
 def test_each_stream_has_its_half_and_its_frequencies(uniform, counts):
-    """Streams take turns without a break between epochs, also where N is odd."""
+    """Each pair has one of either, without a break between epochs, also where N is odd."""
     y, n = labels_of(counts), np.array(counts, float)
     sampler = Bilateral(uniform, labels=y, seed=4)
     rows = torch.cat([sampler.draw(e) for e in range(200)])
-    halves = {True: y[rows[0::2]], False: y[rows[1::2]]}
+    back = sampler.is_reversed(np.arange(len(rows)))
+    assert (back[0::2] != back[1::2]).all()
+    halves = {True: y[rows[~back]], False: y[rows[back]]}
     first = np.full(4, 0.25) if uniform == "classes" else n / n.sum()
     seen = np.bincount(halves[True], minlength=4)
     if uniform == "classes":
         assert stats.chisquare(seen, first * seen.sum()).pvalue > 1e-3
     else:
-        turns = rows[0::2][: len(rows) // 2 // len(y) * len(y)].reshape(-1, len(y))
+        turns = rows[~back][: len(rows) // 2 // len(y) * len(y)].reshape(-1, len(y))
         assert all(torch.equal(t.sort().values, torch.arange(len(y))) for t in turns)
         assert len({tuple(t.tolist()) for t in turns}) == len(turns)
     reverse = np.bincount(halves[False], minlength=4)
     assert stats.chisquare(reverse, (1 / n) / (1 / n).sum() * reverse.sum()).pvalue > 1e-3
 
 
-def test_half_of_every_batch_and_of_every_rank():
-    """Whatever even number of rows is cut out, half of them are of either stream."""
-    sampler = Bilateral("rows", labels=labels_of([900, 60, 2]))
-    rare = (labels_of([900, 60, 2])[sampler.draw(0)] == 2).numpy()
-    reverse = rare[1::2].mean()
-    assert reverse > 0.9
-    assert rare[0::2].mean() < 0.01
-    parts = [list(Bilateral("rows", labels=labels_of([900, 60, 2]), num_replicas=2, rank=r))
-             for r in range(2)]  # fmt: skip
-    assert [row for pair in zip(*parts, strict=True) for row in pair] == sampler.draw(0).tolist()
+def test_half_of_every_batch_and_both_streams_on_every_rank():
+    """Whatever pairs are cut out, half of them are of either stream; any stride sees both."""
+    y = labels_of([900, 60, 2])
+    sampler = Bilateral("rows", labels=y)
+    drawn, back = sampler.draw(0), sampler.is_reversed(np.arange(len(y)))
+    assert (back[: len(y) // 64 * 64].reshape(-1, 64).sum(1) == 32).all()
+    for ranks in (1, 2, 3, 4, 8):
+        parts = [
+            list(Bilateral("rows", labels=y, num_replicas=ranks, rank=r)) for r in range(ranks)
+        ]
+        for r, part in enumerate(parts):
+            assert part == drawn[r::ranks].tolist()
+            rare = float((y[part] == 2).double().mean())  # 0.967 of the reversed stream
+            assert abs(rare - 0.967 / 2) < 5 * math.sqrt(0.25 / len(part)), (ranks, r)
+
+
+@pytest.mark.parametrize("uniform", ["classes", "rows"])
+def test_a_rank_makes_its_own_draws_only(uniform, monkeypatch):
+    """Two tables are asked for no more than each one's part, whatever the stride."""
+    y = labels_of([900, 60, 3])
+    asked = []
+    table = Bilateral(uniform, labels=y)._reversed.__class__
+    rows = table.rows
+    monkeypatch.setattr(table, "rows", lambda s, o, k, n: asked.append(len(n)) or rows(s, o, k, n))
+    for step in (1, 2, 3, 8):
+        for epoch in (0, 1, 2):  # N is odd: an epoch may begin with the second of a pair
+            asked.clear()
+            fresh = Bilateral(uniform, labels=y, seed=2)
+            part = fresh.draw(epoch, 5, 900, step)
+            assert sum(asked) <= 2 * len(part) + 4
+            assert torch.equal(part, fresh.draw(epoch)[5:900:step])
 
 
 FORMS = {

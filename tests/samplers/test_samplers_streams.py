@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from longtail.errors import DataError, LongtailError, UnknownNameError
+from longtail.functional.orders import swapped
 from longtail.samplers import RejectionSampler, Replay, Reservoir
 
 pytestmark = pytest.mark.usefixtures("untouched_randomness")
@@ -176,6 +177,22 @@ def test_rejection_goes_on_from_its_state() -> None:
         lambda: RejectionSampler([1, 1]).accept(2),
         lambda: RejectionSampler({0: 1, 5: 1}, counts=[3, 4]),
         lambda: RejectionSampler(counts=[3, 0]).accept(1),
+        lambda: RejectionSampler("ab"),
+        lambda: RejectionSampler(3),
+        lambda: RejectionSampler({"cat": 1}),
+        lambda: RejectionSampler([1, None]),
+        lambda: RejectionSampler(counts=["a", 1]),
+        lambda: RejectionSampler(seed="a"),
+        lambda: RejectionSampler().accept(torch.tensor([0, 1])),
+        lambda: list(RejectionSampler().filter([{"label": 1}])),
+        lambda: RejectionSampler().load_state_dict({}),
+        lambda: Reservoir(3).load_state_dict({}),
+        lambda: Reservoir(float("nan")),
+        lambda: Reservoir(float("inf")),
+        lambda: Reservoir("a"),
+        lambda: Reservoir(2.5),
+        lambda: Reservoir(10, rho="a"),
+        lambda: Reservoir(10).offer(1e300),
         lambda: Replay(0.0),
         lambda: Replay(1.5),
         lambda: Replay(rho=-0.1),
@@ -188,6 +205,61 @@ def test_refusals_have_two_lines(call) -> None:
     assert len(str(caught.value).splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    "bad", [1.7, float("nan"), "cat", None, [0, 1.5], ["a"], [[0, 1]], torch.tensor([0.5])]
+)
+def test_a_label_that_is_no_class_id(bad) -> None:
+    memory, gate = Reservoir(3), RejectionSampler()
+    before = memory.state_dict()
+    with pytest.raises(DataError, match="has the label"):
+        memory.offer(bad)
+    with pytest.raises(DataError, match="has the label"):
+        gate.accept(bad)
+    assert memory.state_dict() == before
+
+
+@pytest.mark.parametrize("form", [torch.tensor, np.array, list, set])
+def test_labels_of_every_container_decide_alike(form) -> None:
+    """Ids count, not the objects that hold them; the state is plain data."""
+    rng = np.random.default_rng(0)
+    items = [rng.choice(4, size=1 + rng.integers(2), replace=False).tolist() for _ in range(120)]
+    plain, other, single = Reservoir(12, seed=3), Reservoir(12, seed=3), Reservoir(12, seed=3)
+    expected = [plain.offer(tuple(own)) for own in items]
+    assert [other.offer(form(own)) for own in items] == expected
+    assert json.loads(json.dumps(other.state_dict())) == plain.state_dict()
+    one = Reservoir(12, seed=3)
+    for y in stream_of([40, 9, 3]):
+        kinds = [torch.tensor(y), np.int32(y), np.array(y), float(y), torch.tensor([y])]
+        slots = {one.offer(y), single.offer(kinds[one.offers % len(kinds)])}
+        assert len(slots) == 1
+    gates = RejectionSampler(seed=1), RejectionSampler(seed=1)
+    for y in stream_of([40, 9, 3]):
+        assert gates[0].accept(y) == gates[1].accept(torch.tensor(y))
+
+
+def test_a_class_too_many_changes_nothing() -> None:
+    memory = Reservoir(2)
+    memory.offer(0)
+    memory.offer(5)
+    before = memory.state_dict()
+    for _ in range(2):
+        with pytest.raises(DataError, match="more than 2 classes"):
+            memory.offer([0, 9])
+    assert memory.state_dict() == before
+    memory.offer(0)
+
+
+@pytest.mark.parametrize("options", [{"target": {0: 3, 1: 1}}, {"counts": [5.0, 1.0]}])
+def test_rejection_takes_seed_and_target_along(options) -> None:
+    labels = stream_of([80, 40])
+    whole, first = (RejectionSampler(**options, seed=7) for _ in range(2))
+    expected = [whole.accept(y) for y in labels]
+    assert [first.accept(y) for y in labels[:50]] == expected[:50]
+    second = RejectionSampler([1, 9], seed=1)
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert [second.accept(y) for y in labels[50:]] == expected[50:]
+
+
 def test_more_classes_than_slots() -> None:
     memory = Reservoir(2)
     memory.offer(0)
@@ -198,17 +270,40 @@ def test_more_classes_than_slots() -> None:
         RejectionSampler({11: 1.0, 2: 1.0}).accept(111)
 
 
+def sides(rows, of, seed=1, turn=0):
+    """Stream and memory of a pass."""
+    pairs = rows.reshape(-1, 2).numpy().copy()
+    second = swapped(turn * of + np.arange(of), seed, "pair")
+    pairs[second] = pairs[second, ::-1]
+    return pairs[:, 0].tolist(), pairs[:, 1].tolist()
+
+
 def test_replay_takes_turns_with_the_stream() -> None:
     y = torch.tensor(stream_of([60, 25, 10, 4]))
     sampler = Replay(20, labels=y, seed=1)
     one = torch.cat([sampler.draw(0), sampler.draw(1)])
-    assert sorted(one[::2].tolist()) == list(range(len(y)))  # the stream: each row once
+    stream, memory = sides(one, len(y))
+    assert sorted(stream) == list(range(len(y)))  # the stream: each row once
     assert sampler.slots == 20
     shown: set[int] = set()
-    for row, kept in zip(one[::2].tolist(), one[1::2].tolist(), strict=True):
+    for row, kept in zip(stream, memory, strict=True):
         shown.add(row)
         assert kept in shown  # the memory holds what has passed
     two = torch.cat([sampler.draw(2), sampler.draw(3)])
-    assert two[::2].tolist() != one[::2].tolist()
+    assert sides(two, len(y), turn=1)[0] != stream
     fresh = Replay(20, labels=y, seed=1)
     assert torch.equal(fresh.draw(3), two[len(y) :])
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_replay_gives_every_rank_both_sides(ranks) -> None:
+    y = torch.tensor(stream_of([900, 90, 10]))
+    whole = Replay(60, labels=y)
+    share = whole.class_marginal().numpy()
+    for rank in range(ranks):
+        own = Replay(60, labels=y, num_replicas=ranks, rank=rank)
+        seen = np.zeros(3)
+        for epoch in range(4):
+            own.set_epoch(epoch)
+            seen += np.bincount(y[list(own)], minlength=3)
+        assert abs(seen[0] / seen.sum() - share[0]) < 0.06

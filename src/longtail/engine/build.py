@@ -212,10 +212,13 @@ def _feed(
 ) -> Feed:
     data = ctx.data
     streams = Streams(state, stage, number, data, ctx)
+    batch_size = min(settings.batch_size, len(data) + data.extra_rows)
+    said = streams.main.sampler.notes(batch_size)
+    state.notes += [note for note in said if note not in state.notes]
     views = [None] if stage.cache is not None else [_view(v, state, ctx) for v in stage.views]
     return Feed(
         main=streams.main,
-        batch_size=min(settings.batch_size, len(data) + data.extra_rows),
+        batch_size=batch_size,
         seed=state.seed,
         stage=number,
         device=state.device,
@@ -266,7 +269,7 @@ def composed_prior(loss: Any, sampler: Any, natural: Tensor, allow_double: bool)
     offset = loss.prior_offset()
     weight = loss.class_weight()
     found = effective_prior(
-        sampler.class_marginal(1.0),
+        sampler.final_marginal(),
         None if weight is None else weight.detach().cpu().double(),
         None if offset is None else offset.detach().cpu().double(),
         natural=natural,

@@ -129,7 +129,9 @@ class Recipe:
         """The inverse of :meth:`to_data`."""
         fields = dict(data)
         fields["stages"] = tuple(stage_from_data(s) for s in data["stages"])
-        fields["options"] = tuple(sorted(data.get("options", {}).items()))
+        fields["options"] = tuple(
+            sorted((k, _frozen(v)) for k, v in data.get("options", {}).items())
+        )
         return Recipe(**{k: _from_data(v) if k != "stages" else v for k, v in fields.items()})
 
 
@@ -184,7 +186,7 @@ def recipe(
         @functools.wraps(function)
         def build(**options: Any) -> Recipe:
             made = function(**options)
-            given = tuple(sorted(options.items()))
+            given = tuple(sorted((k, _frozen(v)) for k, v in options.items()))
             return dataclasses.replace(made, name=name, options=given, needs=needs)
 
         register(
@@ -222,6 +224,13 @@ def check_kind(name: str, value: Any, kinds: str, like: Any) -> Any:
         return value
     wrong = "not a number" if numeric and isinstance(value, str) else "of the wrong kind"
     raise ConfigError(f"{name}={value!r} is {wrong}", f"give {kinds}, for example {like!r}")
+
+
+def _frozen(value: Any) -> Any:
+    """An option as a value that hashes: lists as tuples, dictionaries as tuples of pairs."""
+    if isinstance(value, Mapping):
+        return tuple((k, _frozen(v)) for k, v in value.items())
+    return tuple(_frozen(v) for v in value) if isinstance(value, list | tuple) else value
 
 
 def make_recipe(record: Record, **options: Any) -> Recipe:

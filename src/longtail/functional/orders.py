@@ -22,6 +22,7 @@ __all__ = [
     "primes_from",
     "rotation",
     "scattered",
+    "swapped",
     "turned",
     "wrapped",
 ]
@@ -45,6 +46,11 @@ def hashed(key: int | Words, index: Ints) -> Words:
     with np.errstate(over="ignore"):
         start = np.asarray(key, dtype=np.uint64) + GOLDEN
         return finalise(index.astype(np.uint64) * GOLDEN + start)
+
+
+def swapped(pair: Ints, *key: Key) -> NDArray[np.bool_]:
+    """Whether the two of pair number ``pair`` change places, elementwise: a fair coin each."""
+    return (hashed(int(words(*key, n=1)[0]), pair) & np.uint64(1)).astype(bool)
 
 
 def cycles(key: int, turns: Ints, length: int) -> Ints:
@@ -149,7 +155,9 @@ def turned(slot: Ints, size: Ints, prime: Ints, key: Words, rounds: int = 2) -> 
     Args:
         slot: ``(M,)`` positions below their size.
         size: ``(M,)`` sizes.
-        prime: ``(M,)`` :func:`primes_from` of the sizes, below ``2**31``.
+        prime: ``(M,)`` primes above the sizes (:func:`primes_from` of size + 1), below ``2**31``.
+            Where a prime is the size itself two rounds are one affine map, and only
+            ``p (p - 1) / 2`` of the sets of the first slots ever come.
         key: ``(M,)`` words.
         rounds: how many.
     """

@@ -38,7 +38,7 @@ _sampler(
 )
 _sampler(
     "replay",
-    "the rows as a stream, each followed by one from a memory with equal classes",
+    "the rows as a stream, each with one from a memory with equal classes",
     "replay:Replay",
     "an item of class y enters with min(1, m_y / n_y), m_y = m p_y, p ~ n^rho; a class to leave "
     "by softmax(l_i - p_i sum l)",

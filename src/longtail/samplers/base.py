@@ -15,6 +15,7 @@ from torch.utils.data import Sampler as TorchSampler
 from longtail.errors import ConfigError, DataError, LongtailError, UnboundPartError
 from longtail.functional.orders import permuted
 from longtail.labels import label_array
+from longtail.samplers.checks import whole
 
 __all__ = ["Sampler"]
 
@@ -69,7 +70,9 @@ class Sampler(TorchSampler[int]):
         pad: bool = False,
     ) -> None:
         super().__init__()
-        if num_replicas < 1 or not 0 <= rank < num_replicas:
+        whole("num_replicas", num_replicas, "1 for a single process", strict=True)
+        whole("rank", rank, "0 for a single process", least=None, strict=True)
+        if not 0 <= rank < num_replicas:
             raise ConfigError(
                 f"rank {rank} does not exist among {num_replicas} processes",
                 f"rank is one of 0..{max(0, num_replicas - 1)}",
@@ -128,6 +131,10 @@ class Sampler(TorchSampler[int]):
         """Rows number ``member`` of classes ``label``, elementwise."""
         return self.order.take(self.starts.take(label) + member).astype(np.int64, copy=False)
 
+    def notes(self, batch_size: int) -> list[str]:
+        """What a user should know of batches of this many rows, a sentence each."""
+        return []
+
     def on_bind(self) -> None:
         """Check the class counts (nothing by default)."""
 
@@ -153,6 +160,11 @@ class Sampler(TorchSampler[int]):
             raise DataError(
                 f"labels run from {low} to {high}, there are {c} classes",
                 "labels are class ids 0..C-1; leave unlabelled rows out",
+            )
+        if c < 2:
+            raise DataError(
+                f"all {len(y)} labels are 0: there is nothing to re-balance in one class",
+                "give labels of 2 classes at least, or num_classes=C where others have no rows",
             )
         if seed is not None:
             self.seed = seed
@@ -194,6 +206,13 @@ class Sampler(TorchSampler[int]):
         self._bound()
         return torch.from_numpy(self.marginal(min(1.0, max(0.0, float(fraction)))))
 
+    def final_marginal(self) -> Tensor:
+        """``(C,)`` float64: the probability of each class in the last epoch, as it is drawn.
+
+        Where the sampler was not told how many epochs there are, that of the end of the stage.
+        """
+        return self.class_marginal(1.0 if self.epochs is None else self.at(self.epochs - 1))
+
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Choose the epoch (0-based) that iteration draws.
 
@@ -227,17 +246,27 @@ class Sampler(TorchSampler[int]):
         spare = self.num_replicas - 1 if self.pad else self.num_replicas - 1 - self.rank
         return max(0, (self.size + spare) // self.num_replicas - self.start)
 
-    def check_draws(self, seen: Ints, epoch: int) -> None:
+    def check_draws(self, seen: Any, epoch: int) -> None:
         """Compare the classes of an epoch's first draws with what the rule promises.
 
         Args:
-            seen: ``(C,)`` how often each class came.
+            seen: ``(C,)`` how often each class came: numbers of any sequence.
             epoch: which one.
 
         Raises:
             DataError: a class came too often or too rarely. Draws that keep the promise are
                 refused with a chance below ``1e-9``.
         """
+        counted = getattr(seen, "tolist", lambda: seen)()
+        try:
+            seen = np.asarray(counted, dtype=np.int64)
+        except (TypeError, ValueError):
+            seen = np.zeros(0, dtype=np.int64)
+        if seen.shape != self.counts.shape:
+            raise DataError(
+                f"check_draws takes one count of each of {len(self.counts)} classes, not {counted!r}",
+                "count the labels of the rows drawn: torch.bincount(y[rows], minlength=C)",
+            )
         draws = int(seen.sum())
         mean = self.marginal(self.at(epoch)) * draws
         off = np.abs(seen - mean) - self.slack(epoch, draws)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,11 +10,13 @@ from longtail.errors import ConfigError, UnknownNameError
 from longtail.functional.orders import hashed, ordered
 from longtail.functional.random import words
 from longtail.samplers.base import Floats, Ints, Labels, bernstein
+from longtail.samplers.checks import finite
 from longtail.samplers.passes import Walk
 
 __all__ = ["RandomOver", "RandomUnder", "ToCounts"]
 
-Target = int | float | Mapping[int, float] | None
+Pairs = Sequence[tuple[int, float]]
+Target = int | float | Mapping[int, float] | Pairs | None
 
 
 class Counted(Walk):
@@ -29,6 +30,9 @@ class Counted(Walk):
     def wanted(self) -> Ints:
         """``(C,)`` rows ``m_c`` of each class in a pass; zero for a class without rows."""
         raise NotImplementedError
+
+    #: whether the rows of a class that a pass leaves out are drawn afresh in every pass
+    refresh = True
 
     def on_bind(self) -> None:
         super().on_bind()
@@ -57,6 +61,7 @@ class Counted(Walk):
             word = hashed(key, turn * length + place) >> np.uint64(11)
             extra = (word.view(np.int64) * (size * 2.0**-53)).astype(np.int64)
             member = np.where(member < size, member, extra)
+        turn = turn if self.refresh else np.zeros_like(turn)
         if self._leaves.all():
             member = self.members(label, turn, member)
         elif self._leaves.any():
@@ -87,13 +92,27 @@ class Counted(Walk):
         return {ids[str(label)]: self.rows_for(v) for label, v in target.items()}
 
 
+def told(target: Target) -> int | float | Mapping[int, float] | None:
+    """A target whose pairs of class id and rows, as a recipe keeps them, are a dictionary."""
+    if not isinstance(target, list | tuple):
+        return target  # type: ignore[return-value]
+    pairs = [tuple(p) if isinstance(p, list | tuple) else () for p in target]
+    if not pairs or any(len(p) != 2 for p in pairs):
+        raise ConfigError(
+            f"target={target!r} is no number of rows",
+            "give a number for all classes, or class id -> rows: {0: 50, 3: 20}",
+        )
+    return dict(pairs)
+
+
 def check_target(target: Target, name: str = "target") -> None:
     """Refuse what is no number of rows and no share."""
+    target = told(target)
     for key, value in target.items() if isinstance(target, Mapping) else [(name, target)]:
-        if value is None:
+        if value is None and not isinstance(target, Mapping):
             continue
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 < value < math.inf or (value > 1 and value != int(value)):
+        number = finite(value)
+        if number is None or number <= 0 or (number > 1 and number != int(number)):
             raise ConfigError(
                 f"{key}={value!r} is no number of rows",
                 "give a whole number from 1 on, or a fraction below 1 of the largest class",
@@ -123,7 +142,7 @@ class ToCounts(Counted):
         low: float | None = None,
         high: float | None = None,
         *,
-        target: Mapping[int, float] | None = None,
+        target: Mapping[int, float] | Pairs | None = None,
         labels: Labels = None,
         num_classes: int | None = None,
         seed: int = 0,
@@ -152,7 +171,8 @@ class ToCounts(Counted):
                 f"low={self.low} is above high={self.high} ({low} and {high} rows)", "exchange them"
             )
         m = np.where(n > 0, np.clip(n, low, high), 0)
-        for label, rows in self.named(self.target or {}).items():
+        named = told(self.target)
+        for label, rows in self.named(named if isinstance(named, Mapping) else {}).items():
             m[label] = rows
         return m
 
@@ -197,10 +217,10 @@ class RandomOver(Counted):
         )
 
     def wanted(self) -> Ints:
-        n = self.counts
-        if isinstance(self.target, Mapping):
+        n, target = self.counts, told(self.target)
+        if isinstance(target, Mapping):
             m = n.copy()
-            for label, rows in self.named(self.target).items():
+            for label, rows in self.named(target).items():
                 if rows < n[label]:
                     raise ConfigError(
                         f"over-sampling cannot make {rows} of the {n[label]} rows of class {label}",
@@ -208,19 +228,21 @@ class RandomOver(Counted):
                     )
                 m[label] = rows
             return m
-        low = int(n.max()) if self.target is None else self.rows_for(self.target)
+        low = int(n.max()) if target is None else self.rows_for(target)
         return np.where(n > 0, np.maximum(n, low), 0)
 
 
 class RandomUnder(Counted):
     """Random under-sampling: a pass holds ``n_min`` rows of every class, shuffled.
 
-    The rows of a class are drawn without replacement and afresh in every pass. Nothing is drawn
-    more often than it is there.
+    The rows of a class are drawn without replacement, afresh in every pass or once for all.
+    Nothing is drawn more often than it is there.
 
     Args:
         target: rows of every class at most (a fraction below 1 is a share of the largest
             class), or class id -> rows of some; absent, ``n_min``.
+        refresh: draw the rows afresh in every pass, so that all come in time; false keeps those
+            of one draw for all epochs, in a new order each pass.
         labels: class ids of the rows; see :class:`Sampler`.
         num_classes: ``C``.
         seed: of the draws.
@@ -233,6 +255,7 @@ class RandomUnder(Counted):
         self,
         target: Target = None,
         *,
+        refresh: bool = True,
         labels: Labels = None,
         num_classes: int | None = None,
         seed: int = 0,
@@ -242,6 +265,7 @@ class RandomUnder(Counted):
     ) -> None:
         check_target(target)
         self.target = target
+        self.refresh = refresh
         super().__init__(
             labels=labels,
             num_classes=num_classes,
@@ -251,11 +275,20 @@ class RandomUnder(Counted):
             pad=pad,
         )
 
+    def notes(self, batch_size: int) -> list[str]:
+        length = int(self._cuts[-1])
+        if length >= batch_size:
+            return []
+        return [
+            f"under-sampling keeps {length} rows a pass, fewer than a batch of {batch_size}: rows "
+            "repeat within a batch; target=... keeps more, ros or class_balanced drop none"
+        ]
+
     def wanted(self) -> Ints:
-        n = self.counts
-        if isinstance(self.target, Mapping):
+        n, target = self.counts, told(self.target)
+        if isinstance(target, Mapping):
             m = n.copy()
-            for label, rows in self.named(self.target).items():
+            for label, rows in self.named(target).items():
                 if rows > n[label]:
                     raise ConfigError(
                         f"under-sampling cannot make {rows} of the {n[label]} rows of class {label}",
@@ -263,5 +296,5 @@ class RandomUnder(Counted):
                     )
                 m[label] = rows
             return m
-        high = int(n[self.present].min()) if self.target is None else self.rows_for(self.target)
+        high = int(n[self.present].min()) if target is None else self.rows_for(target)
         return np.minimum(n, high)

@@ -7,6 +7,7 @@ from typing import Self
 
 from longtail.errors import ConfigError
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
+from longtail.samplers.checks import whole
 from longtail.samplers.independent import ClassBalanced
 from longtail.samplers.passes import Instance
 
@@ -65,6 +66,8 @@ class Deferred(Sampler):
             rank=rank,
             pad=pad,
         )
+        if epochs is not None:
+            whole("epochs", epochs, "it is how many epochs the stage has")
         self.epochs = epochs
 
     def bind_labels(
@@ -97,5 +100,8 @@ class Deferred(Sampler):
         return self._at(epoch).slack(epoch, draws)
 
     def marginal(self, fraction: float) -> Floats:
+        """That of the sampler of the nearest epoch, at that sampler's own clock."""
         last = 0 if self.epochs is None else max(0, self.epochs - 1)
-        return self._at(round(fraction * last)).marginal(fraction)
+        epoch = round(fraction * last)
+        inner = self._at(epoch)
+        return inner.marginal(inner.at(epoch))

@@ -10,6 +10,7 @@ from longtail.errors import ConfigError
 from longtail.functional.random import words
 from longtail.functional.weights import effective_count
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
+from longtail.samplers.checks import whole
 from longtail.samplers.kernel import RowTable
 
 __all__ = [
@@ -203,9 +204,12 @@ class Progressive(ClassDraw):
     """``P(t) = (1 - t) P_natural + t P_even``: from instance- to class-balanced.
 
     Args:
-        cycle: 0 is one ramp of ``t`` from 0 to 1; 1 is three such ramps; 2 goes up, down, up.
-        reach: ``t = e / (T - 1)``, so that the last epoch is class-balanced (as published
-            code); false is ``t = e / T`` (as the paper). With one epoch ``t`` is 1, or 0.
+        cycle: 0 is one ramp of ``t`` from 0 to 1; 1 is three such ramps of ``S = T // 3`` epochs;
+            2 goes up, down, up. Epochs that are left over hold 1.
+        reach: ``t = e / (T - 1)`` in one ramp and ``(e mod S) / (S - 1)`` in three, so that each
+            reaches both ends and the last epoch is class-balanced (as published code); false is
+            ``t = e / T`` and ``(3 e mod T) / T`` (as the paper). A ramp of one epoch is at 1, or
+            at 0.
         epochs: ``T``, epochs of the stage; absent, set the attribute before drawing.
         labels: ``(N,)`` class ids.
         num_classes: ``C``.
@@ -242,6 +246,8 @@ class Progressive(ClassDraw):
             rank=rank,
             pad=pad,
         )
+        if epochs is not None:
+            whole("epochs", epochs, "it is how many epochs the stage has")
         self.epochs = epochs
 
     def at(self, epoch: int) -> float:
@@ -256,9 +262,17 @@ class Progressive(ClassDraw):
 
     def share(self, fraction: float) -> float:
         """The share ``t`` of class-balanced sampling when ``fraction`` of the stage is done."""
-        if self.cycle == 0 or fraction >= 1:
-            return fraction
-        third, within = divmod(3 * fraction, 1.0)
+        if self.cycle == 0 or self.epochs is None:
+            third, within = (
+                divmod(3 * fraction, 1.0) if self.cycle and fraction < 1 else (3, fraction)
+            )
+        elif self.reach:
+            epoch, ramp = round(fraction * (self.epochs - 1)), self.epochs // 3
+            third, place = divmod(epoch, ramp) if ramp > 1 else (3, 0)
+            within = place / (ramp - 1) if third < 3 else 1.0
+        else:
+            third, place = divmod(3 * round(fraction * self.epochs), self.epochs)
+            within = place / self.epochs if third < 3 else 1.0
         return 1 - within if self.cycle == 2 and third == 1 else within
 
     def marginal(self, fraction: float) -> Floats:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.functional.curriculum import SCHEDULES, curriculum_exponent
-from longtail.functional.random import mix, shuffled, uniforms
+from longtail.functional.orders import swapped
+from longtail.functional.random import mix, shuffled, words
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
+from longtail.samplers.checks import whole
 from longtail.samplers.independent import ClassDraw, power_marginal
-from longtail.samplers.kernel import alias_table
+from longtail.samplers.kernel import RowTable
 
 __all__ = ["Bilateral", "Curriculum"]
 
@@ -19,11 +22,12 @@ UNITS = ("classes", "rows")
 
 
 class Bilateral(Sampler):
-    """Two streams take turns, a uniform one and a reversed one: half of every batch is each one's.
+    """Of every two draws one is of a uniform stream and one of a reversed: half of every batch.
 
     ``P_c = (U_c + R_c) / 2`` with the reversed ``R_c ~ n_max / n_c`` and a uniform stream that
     is uniform over classes, ``U_c = 1 / C``, or over rows, ``U_c = n_c / N``: then it walks
-    through shuffled passes, each row once a pass, as plain training does.
+    through shuffled passes, each row once a pass, as plain training does. Which of the two comes
+    first is a coin's choice for each pair, so that every process of any number sees both streams.
 
     Args:
         uniform: ``classes``, or ``rows`` as in the conventional branch of published code.
@@ -60,27 +64,65 @@ class Bilateral(Sampler):
             pad=pad,
         )
 
-    def positions(self, epoch: int) -> Ints:
-        n = self.size
-        place = np.arange(epoch * n, (epoch + 1) * n, dtype=np.int64)
-        odd = place % 2 == 1  # parity runs on from epoch to epoch, so neither stream falls behind
-        out = np.empty(n, dtype=np.int64)
-        out[odd] = self._drawn(power_marginal(self.counts, -1.0), epoch, odd)
-        if self.uniform == "classes":
-            out[~odd] = self._drawn(self.even(), epoch, ~odd)
-        else:
-            turn, slot = np.divmod(place[~odd] // 2, n)
-            out[~odd] = shuffled(slot, n, mix(self.seed, _PASS, turn))
+    in_parts = True
+
+    def on_bind(self) -> None:
+        self._reversed = RowTable(power_marginal(self.counts, -1.0), self.counts, self.starts)
+        self._even = RowTable(self.even(), self.counts, self.starts)
+
+    def is_reversed(self, index: Ints) -> NDArray[np.bool_]:
+        """Whether the draws number ``index``, counted over all epochs, are of the reversed stream.
+
+        Of draws ``2 q`` and ``2 q + 1`` one is; a coin of the pair's own says which, so that
+        both streams come to every process and at every stride.
+        """
+        second: NDArray[np.bool_] = index % 2 == 1
+        return np.logical_xor(second, swapped(index // 2, self.seed, "pair"))
+
+    def rows(self, epoch: int, span: range) -> Ints:
+        first = epoch * self.size
+        span = range(span.start + first, span.stop + first, span.step)
+        if span.step == 1:
+            return self._all(span)
+        if span.step % 2 == 0:
+            return self._strided(span)
+        out = np.empty(len(span), dtype=np.int64)
+        for half in (0, 1):
+            out[half::2] = self._strided(span[half::2])
         return out
 
-    def _drawn(self, share: Floats, epoch: int, mine: np.ndarray) -> Ints:
-        """Independent draws, a class by its share and then a row of it, for some places."""
-        accept, other = alias_table(share)
-        u = uniforms(self.seed, "class", epoch, n=self.size)[mine] * len(accept)
-        v = uniforms(self.seed, "row", epoch, n=self.size)[mine]
-        column = u.astype(np.int64)
-        label = np.where(u - column < accept[column], column, other[column])
-        return self.rows_of(label, (v * self.counts[label]).astype(np.int64))
+    def _all(self, span: range) -> Ints:
+        """Draws ``span``, counted over all epochs, of step 1."""
+        pairs = range(span.start // 2, (span.stop + 1) // 2)
+        number = np.arange(pairs.start, pairs.stop)
+        second = swapped(number, self.seed, "pair")
+        back, plain = self._drawn("reversed", pairs), self._plain(pairs, number)
+        both = np.stack([np.where(second, back, plain), np.where(second, plain, back)], axis=1)
+        return both.reshape(-1)[span.start % 2 :][: len(span)].copy()
+
+    def _strided(self, span: range) -> Ints:
+        """Draws ``span``, counted over all epochs, of an even step: one of a pair at most."""
+        if not len(span):
+            return np.empty(0, dtype=np.int64)
+        pairs = range(span.start // 2, span[-1] // 2 + 1, span.step // 2)
+        number = np.arange(pairs.start, pairs.stop, pairs.step)
+        mine = self.is_reversed(2 * number + span.start % 2)
+        out = self._drawn("reversed", pairs)
+        out[~mine] = self._plain(pairs, number, ~mine)
+        return out
+
+    def _drawn(self, stream: str, pairs: range) -> Ints:
+        """Independent draws of a stream for some pairs, a class by its share and a row of it."""
+        table = self._reversed if stream == "reversed" else self._even
+        return table.rows(self.order, int(words(self.seed, stream, n=1)[0]), pairs)
+
+    def _plain(self, pairs: range, number: Ints, mine: NDArray[np.bool_] | None = None) -> Ints:
+        """The uniform stream's rows for some pairs, or those of them that are ``mine``."""
+        mine = np.ones(len(number), dtype=bool) if mine is None else mine
+        if self.uniform == "classes":
+            return self._drawn("even", pairs)[mine]
+        turn, slot = np.divmod(number[mine], self.size)
+        return np.asarray(shuffled(slot, self.size, mix(self.seed, _PASS, turn)), dtype=np.int64)
 
     def marginal(self, fraction: float) -> Floats:
         uniform = self.even() if self.uniform == "classes" else power_marginal(self.counts, 1.0)
@@ -134,6 +176,8 @@ class Curriculum(ClassDraw):
             rank=rank,
             pad=pad,
         )
+        if epochs is not None:
+            whole("epochs", epochs, "it is how many epochs the stage has")
         self.epochs = epochs
 
     def at(self, epoch: int) -> float:

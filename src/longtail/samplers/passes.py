@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from longtail.errors import ConfigError
 from longtail.functional.orders import (
     affine,
     hashed,
@@ -17,6 +16,7 @@ from longtail.functional.orders import (
 )
 from longtail.functional.random import Words, words
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
+from longtail.samplers.checks import whole
 
 __all__ = ["ClassAware", "Instance", "Walk"]
 
@@ -65,7 +65,7 @@ class Walk(Sampler):
         return out
 
     def on_bind(self) -> None:
-        self._primes = primes_from(self.counts)
+        self._primes = primes_from(self.counts + 1)
         self._keys = hashed(int(words(self.seed, "turns", n=1)[0]), np.arange(len(self.counts)))
 
     def turn_keys(self, label: Ints, turn: Ints) -> Words:
@@ -110,8 +110,7 @@ class ClassAware(Walk):
         rank: int = 0,
         pad: bool = False,
     ) -> None:
-        if k != int(k) or k < 1:
-            raise ConfigError(f"k must be a whole number from 1 on, not {k}", "4 is published")
+        whole("k", k, "4 is published")
         self.k = k
         super().__init__(
             labels=labels,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from longtail.errors import ConfigError
-from longtail.functional.orders import permuted
+from longtail.functional.orders import permuted, swapped
 from longtail.functional.random import words
 from longtail.samplers.base import Floats, Ints, Labels, Sampler, bernstein
+from longtail.samplers.checks import finite
 from longtail.samplers.streams import Reservoir
 
 __all__ = ["Replay"]
@@ -18,12 +17,14 @@ _MOMENTS = 64
 
 
 class Replay(Sampler):
-    """The rows pass by as a stream; each is followed by one from a memory with equal classes.
+    """The rows pass by as a stream; each comes with one from a memory with equal classes.
 
     A pass shows the ``N`` rows in an order of its own to a :class:`Reservoir` that starts
-    empty, and makes ``2 N`` draws: the rows, and after each one drawn evenly from the memory as
-    it is then. An epoch is the next ``N`` draws, so a pass takes two. Its decisions follow
-    one another, so a pass is worked out as a whole, once: some 50 microseconds a row
+    empty, and makes ``2 N`` draws: the rows, each paired with one drawn evenly from the memory as
+    it is then. Which of the two comes first is a coin's choice for each pair, so that every
+    process of any number sees both. An epoch is the next ``N`` draws, so a pass takes two. Its
+    decisions follow one another, so a pass is worked out as a whole, once: some 50 microseconds
+    a row.
 
     Args:
         memory: slots ``m``; a fraction below 1 is a share of the rows. At least one a class.
@@ -50,12 +51,13 @@ class Replay(Sampler):
         rank: int = 0,
         pad: bool = False,
     ) -> None:
-        if not 0 < memory < math.inf or (memory > 1 and memory != int(memory)):
+        slots, power = finite(memory), finite(rho)
+        if slots is None or slots <= 0 or (slots > 1 and slots != int(slots)):
             raise ConfigError(
                 f"memory={memory} is no number of slots",
                 "give a whole number, or a fraction below 1 of the training rows",
             )
-        if not 0 <= rho <= 1:
+        if power is None or not 0 <= power <= 1:
             raise ConfigError(f"rho must lie in [0, 1], not {rho}", "0 gives classes equal shares")
         self.memory, self.rho = memory, rho
         super().__init__(
@@ -68,7 +70,7 @@ class Replay(Sampler):
         )
 
     def on_bind(self) -> None:
-        if 1 < self.memory < len(self.present):
+        if 1 <= self.memory < len(self.present):
             raise ConfigError(
                 f"a memory of {self.memory} slots cannot hold {len(self.present)} classes",
                 "give it at least one slot a class, better ten",
@@ -97,7 +99,11 @@ class Replay(Sampler):
             seed = int(words(self.seed, "memory", turn, n=1)[0])
             flow = Reservoir(self.slots, rho=self.rho, seed=seed)
             drawn = flow.replay(order.tolist(), self._labels.__getitem__)
-            self._kept = turn, np.fromiter(drawn, dtype=np.int64, count=2 * self.size)
+            pairs = np.fromiter(drawn, dtype=np.int64, count=2 * self.size).reshape(-1, 2)
+            number = turn * self.size + np.arange(self.size)
+            second = swapped(number, self.seed, "pair")
+            pairs[second] = pairs[second, ::-1]
+            self._kept = turn, pairs.reshape(-1)
         return self._kept[1]
 
     def marginal(self, fraction: float) -> Floats:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import bisect
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
-from longtail.errors import ConfigError, DataError, UnknownNameError
+from longtail.errors import CheckpointError, ConfigError, DataError, UnknownNameError
+from longtail.samplers.checks import class_ids, finite, named_numbers, whole
 
 __all__ = ["RejectionSampler", "Reservoir", "last"]
 
 Item = TypeVar("Item")
 _MASK = (1 << 64) - 1
+_MOST = 1 << 24  # class ids of a memory: it holds a number for each below the largest
 
 
-def last(item: Any) -> int:
-    """The label of an ``(input, ..., label)`` item."""
-    return int(item[-1])
+def last(item: Any) -> Any:
+    """The label, or labels, of an ``(input, ..., label)`` item."""
+    try:
+        return item[-1]
+    except (TypeError, LookupError):
+        raise DataError(
+            f"a {type(item).__name__} of the stream is no (input, ..., label)",
+            "say what its label is: label=lambda item: ...",
+        ) from None
 
 
 def _uniform(seed: int, number: int) -> float:
@@ -53,11 +60,12 @@ class Reservoir:
     """
 
     def __init__(self, size: int, *, rho: float = 0.0, seed: int = 0) -> None:
-        if size != int(size) or size < 1:
-            raise ConfigError(f"size must be a whole number from 1 on, not {size}", "try 1000")
-        if not 0 <= rho <= 1:
+        self.size = whole("size", size, "try 1000")
+        self.seed = whole("seed", seed, "for example seed=0", least=None)
+        power = finite(rho)
+        if power is None or not 0 <= power <= 1:
             raise ConfigError(f"rho must lie in [0, 1], not {rho}", "0 gives classes equal shares")
-        self.size, self.rho, self.seed = int(size), rho, seed
+        self.rho = power
         self.offers = 0
         self.labels: list[tuple[int, ...]] = []
         self._classes = 0
@@ -65,25 +73,30 @@ class Reservoir:
         self._held = np.zeros(0, dtype=np.int64)
         self._groups: dict[tuple[int, ...], list[int]] = {}
 
-    def offer(self, label: int | Iterable[int]) -> int | None:
+    def offer(self, label: Any) -> int | None:
         """Show the label of the next item; the slot it shall be written to, or ``None``.
 
         Args:
-            label: class id, or all class ids of the item.
+            label: class id, or all class ids of the item; numbers, arrays or tensors.
+
+        Raises:
+            DataError: a label is no class id, or there are more classes than slots; the memory
+                stays as it was.
         """
-        own = tuple(sorted(set(label))) if isinstance(label, Iterable) else (int(label),)
-        if not own or own[0] < 0:
-            raise DataError(f"an item has the labels {own}", "labels are class ids from 0 on")
-        self._grow(own[-1] + 1)
-        at, self.offers = 3 * self.offers, self.offers + 1
-        for c in own:
-            self._classes += not self._seen[c]
-            self._seen[c] += 1
-        if self._classes > self.size:
+        own = class_ids(label)
+        if own[-1] >= _MOST:
+            raise DataError(f"an item has the label {own[-1]}", f"class ids lie below {_MOST}")
+        known = self._seen
+        new = sum(c >= len(known) or not known[c] for c in own)
+        if self._classes + new > self.size:
             raise DataError(
                 f"the stream has more than {self.size} classes, a memory of {self.size} cannot hold them",
                 "give the reservoir at least one slot a class, better ten",
             )
+        self._grow(own[-1] + 1)
+        at, self.offers = 3 * self.offers, self.offers + 1
+        self._classes += new
+        self._seen[list(own)] += 1
         if len(self.labels) < self.size:
             self.labels.append(own)
             return self._put(len(self.labels) - 1, own)
@@ -110,9 +123,7 @@ class Reservoir:
         """Slots that each class holds."""
         return [int(n) for n in self._held]
 
-    def replay(
-        self, items: Iterable[Item], label: Callable[[Item], int | Iterable[int]] = last
-    ) -> Iterator[Item]:
+    def replay(self, items: Iterable[Item], label: Callable[[Item], Any] = last) -> Iterator[Item]:
         """Each item of a stream, followed by one drawn evenly from the memory.
 
         Args:
@@ -140,14 +151,20 @@ class Reservoir:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``state`` was taken."""
+        """Go on where ``state`` was taken.
+
+        Raises:
+            CheckpointError: it is no state of a reservoir.
+            ConfigError: it is that of another number of slots.
+        """
+        _check_state(self, state)
         if state["size"] != self.size:
             raise ConfigError(
                 f"the state is that of {state['size']} slots, this reservoir has {self.size}",
                 f"make it Reservoir({state['size']})",
             )
         self.rho, self.seed, self.offers = state["rho"], state["seed"], state["offers"]
-        self.labels = [tuple(own) for own in state["labels"]]
+        self.labels = [class_ids(own) for own in state["labels"]]
         self._seen = np.asarray(state["seen"], dtype=np.int64)
         self._held = np.zeros(len(self._seen), dtype=np.int64)
         self._classes = int((self._seen > 0).sum())
@@ -224,25 +241,33 @@ class RejectionSampler:
         counts: Sequence[float] | None = None,
         seed: int = 0,
     ) -> None:
-        self.target, self.counts, self.seed = target, counts, seed
-        self._share: dict[int, float] | None = None
-        if target is not None:
-            named = target if isinstance(target, Mapping) else dict(enumerate(target))
-            self._share = {int(k): float(v) for k, v in named.items()}
-            _check_shares("target", self._share.values())
-        self._known: dict[int, float] | None = None
-        if counts is not None:
-            self._known = {c: float(n) for c, n in enumerate(counts)}
-            _check_shares("counts", self._known.values())
+        self.target: Any = target
+        self.counts: Any = counts
+        self.seed = whole("seed", seed, "for example seed=0", least=None)
+        self._share = None if target is None else named_numbers("target", target)
+        self._known = None if counts is None else named_numbers("counts", counts)
+        if self._known is not None:
             for c in self._share or ():
                 if c not in self._known:
                     raise UnknownNameError("class called", c, [str(k) for k in self._known])
         self.offers = 0
         self._seen: dict[int, int] = {}
 
-    def accept(self, label: int) -> bool:
-        """Show the label of the next item: whether it passes."""
-        label = int(label)
+    def accept(self, label: Any) -> bool:
+        """Show the label of the next item: whether it passes.
+
+        Args:
+            label: class id: a number, or an array or a tensor of one.
+
+        Raises:
+            DataError: the label is no class id, or the item has several.
+        """
+        label, *more = class_ids(label)
+        if more:
+            raise DataError(
+                f"an item has the labels {[label, *more]}, a ratio of classes is of one each",
+                "give label=, a function that picks one; Reservoir takes several",
+            )
         if self._share is not None and label not in self._share:
             raise UnknownNameError("class with a target share called", label, map(str, self._share))
         if self._known is not None and not self._known.get(label):
@@ -256,7 +281,7 @@ class RejectionSampler:
             return False
         return _uniform(self.seed, self.offers) < wanted[label] / often[label] / most
 
-    def filter(self, items: Iterable[Item], label: Callable[[Item], int] = last) -> Iterator[Item]:
+    def filter(self, items: Iterable[Item], label: Callable[[Item], Any] = last) -> Iterator[Item]:
         """The items of a stream that pass.
 
         Args:
@@ -267,17 +292,41 @@ class RejectionSampler:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the next decision depends on, as plain numbers."""
-        return {"offers": self.offers, "seen": [list(pair) for pair in self._seen.items()]}
+        return {
+            "offers": self.offers,
+            "seed": self.seed,
+            "target": _pairs(self._share),
+            "counts": _pairs(self._known),
+            "seen": _pairs(self._seen),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``state`` was taken."""
-        self.offers = state["offers"]
+        """Go on where ``state`` was taken, with the target, counts and seed it was taken with.
+
+        Raises:
+            CheckpointError: it is no state of a rejection sampler.
+        """
+        _check_state(self, state)
+        self.offers, self.seed = state["offers"], state["seed"]
+        for name in ("target", "counts"):
+            own = None if state[name] is None else named_numbers(name, dict(state[name]))
+            setattr(self, name, own)
+        self._share = None if self.target is None else dict(self.target)
+        self._known = None if self.counts is None else dict(self.counts)
         self._seen = {int(c): int(n) for c, n in state["seen"]}
 
 
-def _check_shares(name: str, values: Iterable[float]) -> None:
-    shares = list(values)
-    if not all(0 <= v < math.inf for v in shares) or not sum(shares) > 0:
-        raise ConfigError(
-            f"{name} must be finite, not negative and not all zero", f"got {shares[:12]}"
+def _pairs(values: Mapping[int, float] | None) -> list[list[float]] | None:
+    """A dictionary as plain data whose keys stay numbers in JSON."""
+    return None if values is None else [[c, n] for c, n in values.items()]
+
+
+def _check_state(of: Reservoir | RejectionSampler, state: Mapping[str, Any]) -> None:
+    """Refuse what no ``state_dict`` of the same class gave."""
+    name, keys = type(of).__name__, of.state_dict()
+    missing = sorted(k for k in keys if not isinstance(state, Mapping) or k not in state)
+    if missing:
+        raise CheckpointError(
+            f"the state of a {name} lacks {', '.join(missing)}",
+            f"give what {name}.state_dict() returned",
         )

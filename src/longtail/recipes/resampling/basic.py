@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from longtail.engine.stage import Recipe, Stage, recipe
 from longtail.registry import part
 
@@ -15,7 +18,13 @@ AVOID = (
     "losses, class weights or adjusters that correct the natural prior once more "
     "(balanced_softmax, la, inverse-frequency weights): refused unless allow_double is set"
 )
+Target = float | Mapping[int, float] | None
 _DRAW = "no more than plain training: a draw is some 10 to 15 ns a row, 4 bytes a row are held"
+
+
+def _told(target: Target) -> Any:
+    """A target as a recipe keeps it: a dictionary as pairs, which hash and go through YAML."""
+    return tuple(target.items()) if isinstance(target, Mapping) else target
 
 
 @recipe(
@@ -36,14 +45,15 @@ _DRAW = "no more than plain training: a draw is some 10 to 15 ns a row, 4 bytes 
         "C n_max rows, so that methods are compared at equal cost",
     },
 )
-def ros(epochs: float = 200, target: float | None = None) -> Recipe:
+def ros(epochs: float = 200, target: float | Mapping[int, float] | None = None) -> Recipe:
     """Random over-sampling: every class is drawn as often as the largest.
 
     A pass holds ``C n_max`` rows: all originals and ``n_max - n_c`` repeats of class ``c``; an
     epoch keeps ``ceil(N / B)`` steps and walks on through the passes. ``target`` asks for
-    fewer rows of the small classes: a count, or a fraction below 1 of the largest.
+    fewer rows of the small classes: a count, or a fraction below 1 of the largest; or class id
+    -> rows of some classes.
     """
-    return Recipe(stages=(Stage(epochs, sampler=part("ros", target=target)),))
+    return Recipe(stages=(Stage(epochs, sampler=part("ros", target=_told(target))),))
 
 
 @recipe(
@@ -53,7 +63,8 @@ def ros(epochs: float = 200, target: float | None = None) -> Recipe:
     details={
         "what": "Trains on passes that hold every class as rarely as the smallest one, drawn afresh "
         "each pass. Large classes show all their rows in the course of many passes.",
-        "formula": "a pass holds n_min rows of each class without replacement; C n_min rows, shuffled",
+        "formula": "a pass holds n_min rows of each class without replacement; C n_min rows, shuffled; "
+        "refresh = False draws them once for all passes",
         "use": "when common classes are redundant and training is short of memory of rare ones; "
         "target=... keeps more rows of each class",
         "cost": "no more than plain training: some 40 to 60 ns a row for the draw; 4 bytes a row are held",
@@ -64,13 +75,19 @@ def ros(epochs: float = 200, target: float | None = None) -> Recipe:
         "rows, each drawn afresh",
     },
 )
-def rus(epochs: float = 200, target: float | None = None) -> Recipe:
+def rus(
+    epochs: float = 200,
+    target: float | Mapping[int, float] | None = None,
+    refresh: bool = True,
+) -> Recipe:
     """Random under-sampling: every class is drawn as rarely as the smallest.
 
     A pass holds ``n_min`` rows of each class without replacement and is drawn anew each time.
-    ``target`` keeps more of each class: a count, or a fraction below 1 of the largest.
+    ``target`` keeps more of each class: a count, or a fraction below 1 of the largest; or class
+    id -> rows of some classes. Without ``refresh`` one draw serves all passes.
     """
-    return Recipe(stages=(Stage(epochs, sampler=part("rus", target=target)),))
+    sampler = part("rus", target=_told(target), refresh=refresh)
+    return Recipe(stages=(Stage(epochs, sampler=sampler),))
 
 
 @recipe(
@@ -125,16 +142,19 @@ def square_root(epochs: float = 200) -> Recipe:
     details={
         "what": "Starts with instance-balanced sampling and moves evenly to class-balanced sampling "
         "over the epochs. Features are learnt from all rows first, the classifier is balanced last.",
-        "formula": "P(t) = (1 - t) n_c / N + t / C with t = e / (T - 1), e = 0 .. T - 1",
+        "formula": "P(t) = (1 - t) n_c / N + t / C with t = e / (T - 1), e = 0 .. T - 1; cycle = 1 "
+        "makes three ramps of T // 3 epochs, cycle = 2 goes up, down, up; reach = False: t = e / T",
         "use": "for joint training in one stage, where class-balanced sampling alone hurts the features",
         "cost": _DRAW + "; one alias table of C classes an epoch",
         "composes": COMPOSES,
         "avoid": AVOID + "; schedules that end early: the last epochs are the balanced ones",
     },
 )
-def progressive(epochs: float = 200) -> Recipe:
+def progressive(epochs: float = 200, cycle: int = 0, reach: bool = True) -> Recipe:
     """Progressively-balanced sampling: from instance-balanced to class-balanced.
 
-    ``P(t) = (1 - t) P_instance + t P_class`` with ``t = e / (T - 1)`` over the epochs.
+    ``P(t) = (1 - t) P_instance + t P_class`` with ``t = e / (T - 1)`` over the epochs. ``cycle``
+    is 0 for one ramp, 1 for three, 2 for up, down and up; without ``reach``, ``t = e / T``.
     """
-    return Recipe(stages=(Stage(epochs, sampler=part("progressive")),))
+    sampler = part("progressive", cycle=cycle, reach=reach)
+    return Recipe(stages=(Stage(epochs, sampler=sampler),))
