@@ -273,6 +273,16 @@ def test_a_normalisation_is_chosen_and_read_back(tmp_path: Any) -> None:
         ("cosine", "loss=ldam(scale=30.0)", "scale 30"),
         ("lws", "loss=ldam()", "no cosine scale"),
         ("ce", "before=[bind_head()]", "no class counts"),
+        ("ce", "head=ncm()", "without fit_head"),
+        ("ce", "head=tde(heads=1)", "without moving_head"),
+        ("ce", "head=gaussian_proto(means=moving, tie=none)", "without moving_head"),
+        ("ce", "head=gaussian_proto(tie=tail)", "without bind_head"),
+        ("ce", "head=constellation()", "without constellation"),
+        ("ce", "head=taxonomic()", "without plant_taxonomy or taxonomic"),
+        ("rtc", "stages.1.loss=balanced_softmax", "BalancedSoftmax .* unused"),
+        ("rtc", "stages.1.loss=cross_entropy(label_smoothing=0.1)", "smoothing unused"),
+        ("paco", "loss=balanced_softmax", "BalancedSoftmax .* unused"),
+        ("tde", "head=tde(heads=2.0)", "heads must be a whole number"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_the_first_step(

@@ -179,9 +179,9 @@ class Start:
             if taken:
                 head.load_state_dict(given)
         if not taken:
-            raise self._no_head(
-                state, f"holds a classifier of the kind {spec}, not {state.recipe.head}"
-            )
+            same = spec == state.recipe.head
+            wanted = "one of the same structure" if same else state.recipe.head
+            raise self._no_head(state, f"holds a classifier of the kind {spec}, not {wanted}")
 
     def _no_head(self, state: RunState, said: str) -> CheckpointError:
         return CheckpointError(
