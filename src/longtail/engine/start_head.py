@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from longtail.errors import CheckpointError
 from longtail.models import CosineHead, Head, LinearHead, seeded
@@ -102,11 +102,11 @@ def _plain(head: Head) -> Head:
 
 
 @torch.no_grad()
-def _alike(one: nn.Module, other: nn.Module) -> bool:
+def _alike(one: Head, other: Head) -> bool:
     """Whether two heads give the same logits of the same features in eval mode."""
     heads = [copy.deepcopy(h).cpu().double().eval() for h in (one, other)]
     generator = torch.Generator().manual_seed(0)
-    features = torch.rand((_PROBES, heads[0].in_features), generator=generator, dtype=torch.float64)
+    features = torch.rand((_PROBES, one.in_features), generator=generator, dtype=torch.float64)
     first, second = (h(features) for h in heads)
     size = second.abs().max().clamp_min(1e-12)
     return bool((first - second).abs().max() <= _TOLERANCE * size)
