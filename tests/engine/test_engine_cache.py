@@ -6,10 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from longtail.engine.build import Settings, build_stage
+from longtail.engine.feed import Drawn
 from longtail.engine.loop import run_stage
 from longtail.engine.runner import RunConfig, fit
 from longtail.engine.stage import Recipe, Stage
@@ -102,3 +104,14 @@ def test_exact_mode_remains() -> None:
     assert not torch.equal(*heads)
     trunks = [r.network.state_dict()["backbone.pieces.stem.conv.weight"] for r in runs]
     assert torch.equal(*trunks)
+
+
+def test_the_largest_uniform_draws_the_last_cached_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = toy_state(Recipe(stages=(SECOND,)))
+    state.data.variants = 3
+    built = build_stage(state, SECOND, 0, Settings(batch_size=18))
+    top = np.full(1, 1 - 2.0**-53)
+    monkeypatch.setattr("longtail.engine.feed.uniforms", lambda *key, n: top.repeat(n))
+    plan = built.feed.plan(1)
+    drawn = Drawn.of(plan, "", built.feed.main.data, torch.device("cpu"))
+    assert (drawn.store == state.data.index[plan.orders[""]] + 2 * 36).all()

@@ -13,8 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from longtail.engine.runner import RunConfig, fit
+from longtail.engine.start import Start
 from longtail.errors import CheckpointError, ConfigError
 from longtail.models import ResNet18, ResNet32, load_backbone
+from longtail.registry import get
 from longtail.testing.toy import toy_data
 
 
@@ -171,6 +173,96 @@ def test_names_of_published_cifar_code() -> None:
     assert all((v == 0.5).all() for k, v in other.state_dict().items() if "tracked" not in k)
     with pytest.raises(CheckpointError, match="keys missing"):
         load_backbone(ResNet18((3, 32, 32)), state)
+
+
+@pytest.mark.parametrize("net", [ResNet18, ResNet32])
+def test_a_deeper_network_is_refused(net: Any) -> None:
+    mine = net((3, 32, 32))
+    state = {
+        k.removeprefix("pieces.").removeprefix("stem.").replace("_body.", "."): v
+        for k, v in mine.state_dict().items()
+    }
+    more = {"fc.weight": torch.zeros(4, 64), "bn1.num_batches_tracked": torch.tensor(1)}
+    load_backbone(mine, {**state, **more})
+    with pytest.raises(
+        CheckpointError, match=r"1 keys of another network: layer1\.7\.conv1\.weight"
+    ):
+        load_backbone(mine, {**state, **more, "layer1.7.conv1.weight": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt", "w.pth"])
+@pytest.mark.parametrize(
+    "content", [b"garbage", b"\x80\x02h\x05.", b"PK\x03\x04" + b"\0" * 60, b""]
+)
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=name) as caught:
+        Start.find(tmp_path / name)._read()
+    assert len(str(caught.value).splitlines()) == 2
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"backbone": "mlp"}', "\xff"])
+def test_a_damaged_run_is_named(first: Path, tmp_path: Path, text: str) -> None:
+    shutil.copy(first / "model.safetensors", tmp_path)
+    (tmp_path / "run.json").write_text(text, "latin-1")
+    with pytest.raises(CheckpointError, match=r"run\.json is not whole") as caught:
+        Start.find(tmp_path)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_weights_that_are_not_finite_are_named(first: Path, tmp_path: Path) -> None:
+    state, file = foreign(first), tmp_path / "weights.pt"
+    state["module.fc.bias"] = torch.full_like(state["module.fc.bias"], torch.nan)
+    torch.save(state, file)
+    with pytest.raises(CheckpointError, match=r"weights\.pt holds NaN .*fc\.bias"):
+        train("tau_norm", start=file)
+
+
+def test_a_head_that_is_fitted_needs_no_classifier(first: Path, tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    torch.save({k: v for k, v in foreign(first).items() if ".fc." not in k}, file)
+    for recipe in ("decoupled_ncm", "ncm", "generative_head"):
+        assert network(train(recipe, start=file))["head.fitted"]
+
+
+def test_a_teacher_needs_the_classifier() -> None:
+    assert get("handovers", "previous_as_teacher").load().reads_head
+    assert get("handovers", "pseudo_labels").load().reads_head
+
+
+def test_a_head_of_another_kind_is_named_or_drawn_anew(tmp_path: Path) -> None:
+    train("tde", epochs=1, set=("heads=4",), output=tmp_path / "tde")
+    with pytest.raises(CheckpointError, match=r"holds a classifier of the kind tde\(.*not linear"):
+        train("tau_norm", start=tmp_path / "tde")
+    assert train("crt", start=tmp_path / "tde", epochs=1).metrics["epochs"] == 1
+
+
+def test_a_learned_correction_begins_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "lws"
+    train("decoupled_lws", epochs=2, output=output)
+    file = load_file(output / "model.safetensors")
+    assert not torch.equal(file["network/head.scales"], torch.ones(4)), (
+        "the test needs a correction"
+    )
+    seen = {}
+    load = Start.load
+
+    def watched(self: Start, state: Any, prior: Any) -> Any:
+        found = load(self, state, prior)
+        seen.update({k: v.clone() for k, v in state.network.head.state_dict().items()})
+        seen["prior"] = found
+        return found
+
+    monkeypatch.setattr(Start, "load", watched)
+    train("decoupled_lws", epochs=1, start=output)
+    assert torch.equal(seen["scales"], torch.ones(4))
+    assert torch.equal(seen["weight"], file["network/head.weight"])
+    assert seen["prior"].tolist() == pytest.approx([20 / 36, 9 / 36, 5 / 36, 2 / 36])
+    train("mislas", epochs=1, start=output)
+    assert torch.equal(seen["scales"], torch.ones(4))
+    folded = file["network/head.scales"][:, None] * file["network/head.weight"]
+    assert torch.allclose(seen["weight"], folded)
 
 
 def test_the_flag_is_the_field() -> None:

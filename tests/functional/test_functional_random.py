@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from longtail.functional.random import mix, permutation, shuffled, stream, uniforms, words
+from longtail.functional.random import mix, permutation, shuffled, singles, stream, uniforms, words
 
 pytestmark = pytest.mark.usefixtures("untouched_randomness")
 
@@ -34,6 +34,15 @@ def test_uniforms_are_below_one_and_uniform():
     assert u.min() >= 0
     assert u.max() < 1
     assert stats.kstest(u, "uniform").pvalue > 1e-3
+
+
+def test_a_single_precision_uniform_stays_below_one():
+    top = np.array([[1 - 2.0**-53, 1 - 2.0**-25], [1 - 2.0**-24, 0.1]])
+    assert (top.astype(np.float32)[0] == 1).all(), "rounding alone reaches 1"
+    found = singles(top)
+    assert found.dtype == np.float32
+    assert (found[0] == 1 - 2.0**-24).all()
+    assert (found[1] == top[1].astype(np.float32)).all()
 
 
 @pytest.mark.parametrize("n", [1, 2, 17, 1000])

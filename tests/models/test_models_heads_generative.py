@@ -170,6 +170,15 @@ def test_lda_leaves_an_empty_class_out() -> None:
     np.testing.assert_allclose(got[:, 2] - got[:, 0], density[1] - density[0], rtol=1e-8)
 
 
+@pytest.mark.parametrize("label", [-1, 3])
+def test_labels_outside_the_classes_are_named(label: int) -> None:
+    x, y, _ = clouds()
+    y[0] = label
+    with pytest.raises(DataError, match="for a head of 3 classes") as caught:
+        LdaHead(4, 3).fit(torch.from_numpy(x), torch.from_numpy(y), ClassStats([30, 9, 1]))
+    assert "0 to 2" in caught.value.do
+
+
 def test_gaussian_widths_tie() -> None:
     head = GaussianHead(3, 4, tie="tail").double()
     with torch.no_grad():

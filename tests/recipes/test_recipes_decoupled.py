@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from longtail.engine.build import Settings, build_stage
 from longtail.engine.optim import set_modes
+from longtail.engine.overrides import resolve_recipe
 from longtail.engine.runner import RunConfig, fit
 from longtail.engine.stage import make_recipe
 from longtail.errors import ConfigError, LongtailError
@@ -154,6 +155,13 @@ def test_over_smoothing_uses_no_class_counts() -> None:
         ("decoupled_ncm", "normalise=l3", "normalisation"),
         ("decoupled_lws", "per_class=0", "k"),
         ("crt", "cache=-1", "cache"),
+        ("crt", "cache=8,bn=update_stats", "cache=8 keeps"),
+        ("shifted_bn", "cache=8", "cache=8 keeps"),
+        (
+            "generative_head",
+            "kind=foo",
+            "no kind of generative head 'foo'\nchoose one of: gaussian_proto, lda, vmf$",
+        ),
     ],
 )
 def test_bad_values_are_refused_before_training(recipe: str, setting: str, said: str) -> None:
@@ -169,3 +177,14 @@ def test_weights_and_balanced_sampling_together_are_refused() -> None:
     )
     with pytest.raises(ConfigError, match="both correct the class prior"):
         fit(config, dataset=toy_data())
+
+
+def test_an_alias_stands_for_its_policy() -> None:
+    assert resolve_recipe("shifted_bn").stages[1].bn == "update_stats"
+    assert resolve_recipe("shifted_bn").stages[1].cache is None
+    assert resolve_recipe("mislas").stages[1].bn == "eval"
+
+
+@pytest.mark.parametrize("recipe", ["lws", "decoupled_lws"])
+def test_learned_scales_answer_to_no_exact_prior(recipe: str) -> None:
+    assert resolve_recipe(recipe).prior == "approximate"

@@ -15,7 +15,7 @@ from longtail.engine.feed import StageData
 from longtail.engine.stage import Stage
 from longtail.engine.state import RunState
 from longtail.errors import ConfigError
-from longtail.functional.random import uniforms
+from longtail.functional.random import singles, uniforms
 from longtail.models import FeatureNetwork, folded
 from longtail.types import Context
 
@@ -69,7 +69,7 @@ def with_cache(state: RunState, stage: Stage, number: int, ctx: Context, view: A
         if view is not None:
             key = (state.seed, number, "cache", v)
             u = uniforms(*key, n=len(ctx.data) * view.draws).reshape(-1, view.draws)
-            tables.append(torch.from_numpy(u).float())
+            tables.append(torch.from_numpy(singles(u)))
     rows = [compute(ctx.data, view, t) for t in tables] or [compute(ctx.data, None, None)]
     known = ctx.validation
     return dataclasses.replace(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from longtail.engine.ranks import Ranks
-from longtail.functional.random import uniforms
+from longtail.functional.random import singles, uniforms
 from longtail.samplers.base import Sampler
 from longtail.types import Batch, ClassStats
 
@@ -297,7 +297,8 @@ class Feed:
         return uniforms(self.seed, self.stage, epoch, name, n=rows * width).reshape(rows, width)
 
     def _table(self, epoch: int, name: str, rows: int, width: int) -> Tensor:
-        return torch.from_numpy(self._numbers(epoch, name, rows, width)).float().to(self.device)
+        numbers = singles(self._numbers(epoch, name, rows, width))
+        return torch.from_numpy(numbers).to(self.device)
 
     def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
         """This rank's batches of the planned epoch, from step ``start`` on."""

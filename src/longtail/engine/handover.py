@@ -32,9 +32,11 @@ class Handover:
 
     Attributes:
         renews_head: nothing of the classifier before it is used any more.
+        reads_head: it uses the classifier as it stands.
     """
 
     renews_head = False
+    reads_head = False
 
     def __call__(self, state: RunState) -> None:
         """Change network, data or teachers."""
@@ -71,6 +73,8 @@ class FreshModel(Handover):
 class PreviousAsTeacher(Handover):
     """Keep the model of the stage before, frozen, as ``ctx.teachers[name]``."""
 
+    reads_head = True
+
     def __init__(self, name: str = "teacher") -> None:
         self.name = name
 
@@ -102,6 +106,8 @@ class PseudoLabels(Handover):
 
     Reference: Yang and Xu, NeurIPS 2020.
     """
+
+    reads_head = True
 
     def __init__(self, threshold: float = 0.0) -> None:
         if not 0 <= threshold <= 1:

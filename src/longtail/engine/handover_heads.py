@@ -34,6 +34,8 @@ class FitHead(Handover):
     all of them and computes the same.
     """
 
+    renews_head = True
+
     def check(self, state: RunState) -> None:
         self._head(state)
 

@@ -13,6 +13,7 @@ from longtail.engine.optim import BN_MODES, OPTIMIZERS, select_trainable
 from longtail.engine.stage import Stage
 from longtail.engine.state import RunState
 from longtail.errors import ConfigError, UnknownNameError
+from longtail.objectives.rows import plain_loss
 from longtail.posthoc.prior import read_target_prior
 from longtail.registry import PartSpec, get, instantiate
 from longtail.types import Progress
@@ -36,8 +37,9 @@ def preflight(state: RunState, target_prior: Any) -> None:
     """Refuse now what would be refused after hours.
 
     Raises:
-        ConfigError: an unknown part or option, a value that does not fit, a prior that is
-            corrected twice, or a target prior that this recipe cannot be moved to.
+        ConfigError: an unknown part or option, a value that does not fit, a head without what
+            fills it, a prior that is corrected twice, or a target prior that this recipe cannot be
+            moved to.
     """
     prior = state.prior
     for number, stage in enumerate(state.stages):
@@ -46,6 +48,8 @@ def preflight(state: RunState, target_prior: Any) -> None:
                 made = instantiate(kind, spec)
                 if kind == "handovers":
                     made.check(state)
+                if kind == "objectives" and made.owns_loss:
+                    plain_loss(instantiate("losses", stage.loss).bind(state.stats), spec.name)
         if stage.bn not in BN_MODES:
             raise UnknownNameError("BatchNorm policy", stage.bn, BN_MODES)
         if stage.optimizer is not None and stage.optimizer.name not in OPTIMIZERS:
@@ -62,6 +66,7 @@ def preflight(state: RunState, target_prior: Any) -> None:
             prior = stage_prior_of(state, stage)
     for spec in state.recipe.finish:
         instantiate("handovers", spec).check(state)
+    _check_partners(state)
     for spec in state.recipe.adjusters:
         _check_linear(state, spec)
     adjusters = [instantiate("adjusters", a).bind(state.stats) for a in state.recipe.adjusters]
@@ -75,6 +80,26 @@ def preflight(state: RunState, target_prior: Any) -> None:
             f"be moved to {target_prior!r}",
             "keep --target-prior as_trained",
         )
+
+
+def _check_partners(state: RunState) -> None:
+    """Refuse a head whose parameters nothing in the recipe would fill."""
+    recipe = state.recipe
+    before = [spec.name for stage in recipe.stages for spec in stage.before]
+    finish = [spec.name for spec in recipe.finish]
+    there = {
+        "objective": {stage.objective.name for stage in recipe.stages},
+        "before": {*before},
+        "finish": {*before, *finish},
+    }
+    for wanted in getattr(state.network.decider, "partners", ()):
+        if not any(name in there[field] for field, name in wanted.items()):
+            field, name = next(iter(wanted.items()))
+            value = f"{name}()" if field == "objective" else f"[{name}()]"
+            raise ConfigError(
+                f"head {recipe.head.name!r} is not what it says without {' or '.join(wanted.values())}",
+                f"add it: --set '{field}={value}'",
+            )
 
 
 def _check_linear(state: RunState, spec: PartSpec) -> None:

@@ -301,14 +301,15 @@ class Run:
         return [f"experts weighed {weights}; adaptation ended {found.stopped}", *found.notes]
 
     def _expert_views(self, split: Any, augment: Any, seed: int, view: int) -> Tensor:
-        from longtail.functional.random import uniforms
+        from longtail.functional.random import singles, uniforms
 
         out, start = [], 0
         for x, _ in chunks(split, self.device):
             x = to_float(x.to(self.device))
             if augment is not None:
                 numbers = uniforms(seed, "adapt", view, start, n=len(x) * augment.draws)
-                u = torch.from_numpy(numbers.reshape(len(x), augment.draws)).float().to(self.device)
+                table = singles(numbers.reshape(len(x), augment.draws))
+                u = torch.from_numpy(table).to(self.device)
                 x = augment(x, u)
             start += len(x)
             out.append(self.outputs(x).expert_logits.cpu())  # type: ignore[union-attr]

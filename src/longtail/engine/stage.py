@@ -13,7 +13,7 @@ from typing import Any
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.registry import PartSpec, Record, part, register
 
-__all__ = ["Recipe", "Stage", "make_recipe", "recipe"]
+__all__ = ["Recipe", "Stage", "cacheable", "make_recipe", "recipe"]
 
 Spec = PartSpec | None
 
@@ -208,6 +208,22 @@ def recipe(
         return build
 
     return decorate
+
+
+def cacheable(cache: int | None, bn: str) -> int | None:
+    """The cache of a stage under a BatchNorm policy: features that move are not kept.
+
+    Raises:
+        ConfigError: views to keep were asked for, and ``bn`` moves the features.
+    """
+    if bn == "eval":
+        return cache
+    if cache:
+        raise ConfigError(
+            f"cache={cache} keeps features that bn={bn!r} would change at every step",
+            "leave the cache out, or keep bn=eval",
+        )
+    return None
 
 
 def check_kind(name: str, value: Any, kinds: str, like: Any) -> Any:

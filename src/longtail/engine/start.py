@@ -5,22 +5,32 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from longtail.engine.checkpoint import load_tensors, split_state
 from longtail.engine.stage import Recipe, Stage
+from longtail.engine.start_head import adopt, plain_answers, rebuilt
 from longtail.engine.state import RunState
 from longtail.errors import CheckpointError, ConfigError
+from longtail.models import Head
 from longtail.models.weights import flat_state, load_backbone, load_head
-from longtail.registry import PartSpec, get, instantiate
+from longtail.registry import PartSpec, get
 
 __all__ = ["Start"]
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+#: what is read of a run's ``run.json``
+_READ = (
+    "backbone", "class_names", "effective_prior", "data.rows", "recipe.head.part",
+    "recipe.adjusters",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +61,7 @@ class Start:
                     f"{place} holds no finished run",
                     "give the folder of a run that has ended (train --resume ends it), or a file of weights",
                 )
-            return Start(place, json.loads(files[0].read_text("utf-8")))
+            return Start(place, _about(files[0]))
         if not place.is_file():
             raise CheckpointError(
                 f"there is no run or file {place}",
@@ -97,22 +107,21 @@ class Start:
             CheckpointError: weights of another network, with the keys that do not fit.
         """
         first = state.recipe.stages[0]
-        found = self._own(state) if self.about else self._foreign(state)
-        if not found and not _renewed(state):
-            raise CheckpointError(
-                f"{self.weights.name} holds no classifier of {state.stats.num_classes} classes, and "
-                f"recipe {state.recipe.name!r} goes on with the one it starts from",
-                "start from weights with a classifier of these classes, or choose a recipe that draws "
-                "it anew, such as crt",
-            )
+        again = self._again(state)
+        if self.about:
+            self._own(state, again=again)
+        else:
+            self._foreign(state)
         state.ends[first.name] = {k: v.clone() for k, v in state.network.state_dict().items()}
         state.datas[first.name] = state.data
+        if again:
+            state.notes.append("the correction in the run given is left out: it is learned anew")
         state.notes.append(f"stage {first.name!r} was not trained: its weights are those given")
         if state.validation() is not None and self._rows() != len(state.start):
             state.notes.append(
                 "the weights given may have seen the validation rows: what is chosen on them is optimistic"
             )
-        if self.about and not self.about["recipe"]["adjusters"]:
+        if self.about and not again and not self.about["recipe"]["adjusters"]:
             own = self.about["effective_prior"]
             return None if own is None else torch.tensor(own, dtype=torch.float64)
         return prior
@@ -121,17 +130,25 @@ class Start:
         """How many training rows the weights are known to have seen (0: not known)."""
         return int(self.about["data"]["rows"]) if self.about else 0
 
-    def _own(self, state: RunState) -> bool:
-        """Weights of a run of ours; true where its classifier fits."""
+    def _again(self, state: RunState) -> bool:
+        """Whether a finished run's correction of a frozen classifier is to be learned once more."""
+        if not self.about or self.about["recipe"].get("name") != state.recipe.name:
+            return False
+        named = [t.strip() for s in state.stages for t in s.trains.split(",")]
+        return bool(named) and all(
+            t.startswith("head.") and t not in ("head.weight", "head.bias") for t in named
+        )
+
+    def _own(self, state: RunState, *, again: bool) -> None:
+        """Weights of a run of ours."""
         backbone = self.about["backbone"]
         if backbone != state.backbone:
             raise CheckpointError(
                 f"the run {self.path} trained the backbone {backbone!r}, not {state.backbone!r}",
                 f"give --backbone {backbone}",
             )
-        theirs = split_state(load_tensors(self.weights)[0])["network"]
+        theirs = split_state(load_tensors(self.weights)[0]).get("network", {})
         mine = state.network.state_dict()
-        same = self._same_classifier(state) and _same_structure(theirs, mine)
         trunk = {k for k in mine if not k.startswith(("head.", "projector."))}
         missing = sorted(trunk - set(theirs))
         missing += sorted(k for k in trunk & set(theirs) if theirs[k].shape != mine[k].shape)
@@ -141,60 +158,105 @@ class Start:
                 f"of another shape: {', '.join(missing[:4])}",
                 "start from a run of the same network on data of the same kind and size",
             )
-        taken = trunk | {
-            k for k in theirs if k.startswith("head.") and same and _fits(k, theirs, mine)
-        }
-        state.network.load_state_dict({**mine, **{k: theirs[k] for k in taken}})
-        return bool(taken - trunk)
+        _finite(self.path / self.weights.name, theirs)
+        state.network.load_state_dict({**mine, **{k: theirs[k] for k in trunk}})
+        if not _renewed(state):
+            given = {k.removeprefix("head."): v for k, v in theirs.items() if k.startswith("head.")}
+            self._own_head(state, given, again=again)
 
-    def _same_classifier(self, state: RunState) -> bool:
-        """Whether its classes are these, in this order, and its logits scaled as these are."""
-        spec = PartSpec.from_data(self.about["recipe"]["head"])
-        head = instantiate("heads", spec, in_features=2, num_classes=2)
-        same_scale = head.scale == state.network.scale
-        names = list(self.about["class_names"])
-        return same_scale and names == list(state.dataset.class_names)
+    def _own_head(self, state: RunState, given: dict[str, Tensor], *, again: bool) -> None:
+        """The run's classifier, or an error that says of which kind it is."""
+        spec, head = PartSpec.from_data(self.about["recipe"]["head"]), state.network.head
+        if list(self.about["class_names"]) != list(state.dataset.class_names):
+            raise self._no_head(state, "holds no classifier of these classes in this order")
+        if isinstance(head, Head):
+            old = rebuilt(spec, given, head.in_features, state.stats.num_classes)
+            taken = adopt(head, old, anew=again and spec.name == state.recipe.head.name)
+        else:
+            own = head.state_dict()
+            taken = spec == state.recipe.head and own.keys() == given.keys()
+            taken = taken and all(own[k].shape == v.shape for k, v in given.items())
+            if taken:
+                head.load_state_dict(given)
+        if not taken:
+            same = spec == state.recipe.head
+            wanted = "one of the same structure" if same else state.recipe.head
+            raise self._no_head(state, f"holds a classifier of the kind {spec}, not {wanted}")
 
-    def _foreign(self, state: RunState) -> bool:
-        """Weights of another trainer; true where they hold a classifier that fits."""
+    def _no_head(self, state: RunState, said: str) -> CheckpointError:
+        return CheckpointError(
+            f"{self.path.name} {said}, and recipe {state.recipe.name!r} goes on with the one it "
+            "starts from",
+            "start from weights with such a classifier, or choose a recipe that draws it anew, such "
+            "as crt",
+        )
+
+    def _foreign(self, state: RunState) -> None:
+        """Weights of another trainer."""
         weights = flat_state(self._read())
         if not weights:
             raise CheckpointError(
                 f"{self.path.name} holds no tensors", "give a file of a state dictionary"
             )
+        _finite(self.path, weights)
         load_backbone(state.network.backbone, weights)
         state.notes.append(
             f"weights of {self.path.name} were taken; inputs are standardised by this training set"
         )
-        return load_head(state.network, weights)
+        found = load_head(state.network, weights)
+        if _renewed(state):
+            return
+        if not found:
+            classes = state.stats.num_classes
+            raise self._no_head(state, f"holds no classifier of {classes} classes")
+        if not plain_answers(state.network.head):
+            raise self._no_head(state, f"holds a linear classifier, not {state.recipe.head}")
 
     def _read(self) -> Any:
-        if self.path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(self.path)
         try:
+            if self.path.suffix == ".safetensors":
+                return load_file(self.path)
             return torch.load(self.path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-            said = " ".join(str(error).split())[:120]
+        except Exception as error:  # what a damaged pickle raises has no common class
+            said = " ".join(_COLOUR.sub("", str(error)).split())[:120]
             raise CheckpointError(
-                f"{self.path.name} cannot be read with weights only: {said}",
-                "save the state dictionary alone: torch.save(model.state_dict(), FILE)",
+                f"{self.path.name} cannot be read with weights only: {said or type(error).__name__}",
+                "it may be damaged; save the state dictionary alone: torch.save(model.state_dict(), FILE)",
             ) from error
 
 
-def _same_structure(theirs: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> bool:
-    """Whether a structure that their classifier has beside its weights (a tree) is that of mine."""
-    own, here = (state.get("head._extra_state") for state in (theirs, mine))
-    return own is None or (here is not None and torch.equal(own.cpu(), here.cpu()))
+def _about(file: Path) -> dict[str, Any]:
+    """What ``run.json`` says, or an error where it is not whole."""
+    try:
+        about = json.loads(file.read_text("utf-8"))
+        for path in _READ:
+            value = about
+            for key in path.split("."):
+                value = value[key]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        said = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:120]
+        raise CheckpointError(
+            f"{file} is not whole: {said}", "start from a run whose folder is whole"
+        ) from error
+    return dict(about)
 
 
-def _fits(key: str, theirs: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> bool:
-    return key in mine and mine[key].shape == theirs[key].shape
+def _finite(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are NaN or infinite."""
+    bad = [k for k, v in weights.items() if v.is_floating_point() and not v.isfinite().all()]
+    if bad:
+        raise CheckpointError(
+            f"{path} holds NaN or infinite weights: {', '.join(bad[:4])}",
+            "its training went wrong; start from another checkpoint",
+        )
 
 
 def _renewed(state: RunState) -> bool:
-    """Whether the classifier is drawn or fitted anew before it is used."""
+    """Whether the classifier is drawn or fitted anew before anything reads it."""
     specs = [*(s for stage in state.stages[:1] for s in stage.before)]
     specs += [] if state.stages else list(state.recipe.finish)
-    return any(get("handovers", s.name).load().renews_head for s in specs)
+    for spec in specs:
+        handover = get("handovers", spec.name).load()
+        if handover.reads_head or handover.renews_head:
+            return not handover.reads_head
+    return False

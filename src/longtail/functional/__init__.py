@@ -45,7 +45,15 @@ from longtail.functional.meta_sampling import drawn_entry, initial_rates, rated_
 from longtail.functional.mixing import beta_quantile, mix_rows, mixed_loss, mixup_weight
 from longtail.functional.pairwise import consistency_gap, pairwise_additive, pairwise_matrix
 from longtail.functional.quintuplet import quintuplet_hinges, quintuplet_loss, quintuplet_table
-from longtail.functional.random import mix, permutation, shuffled, stream, uniforms, words
+from longtail.functional.random import (
+    mix,
+    permutation,
+    shuffled,
+    singles,
+    stream,
+    uniforms,
+    words,
+)
 from longtail.functional.taxonomy import (
     node_consistency,
     path_sums,
@@ -120,6 +128,7 @@ __all__ = [
     "sibling_log_softmax",
     "sigmoid_focal",
     "simplex_etf",
+    "singles",
     "stream",
     "uniforms",
     "words",

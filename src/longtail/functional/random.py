@@ -22,6 +22,7 @@ __all__ = [
     "mix",
     "permutation",
     "shuffled",
+    "singles",
     "stream",
     "uniforms",
     "words",
@@ -36,6 +37,7 @@ SECOND = np.uint64(0x94D049BB133111EB)
 # Narrow halves mix little in a round: up to 32 values it takes more rounds to even out pairs.
 _ROUNDS, _MORE_ROUNDS, _NARROW = range(8), range(8, 24), np.uint64(7)
 _CHUNK = 1 << 14
+_BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
 
 
 def stream(*key: Key) -> np.random.Philox:
@@ -61,6 +63,14 @@ def words(*key: Key, n: int) -> Words:
 def uniforms(*key: Key, n: int) -> NDArray[np.float64]:
     """``n`` uniform numbers in ``[0, 1)``, multiples of ``2**-53``. Shape ``(n,)``."""
     return np.asarray((words(*key, n=n) >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
+
+
+def singles(numbers: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Uniform numbers in ``[0, 1)`` as the nearest float32 below 1 (rounding alone may give 1).
+
+    Shapes: any, kept.
+    """
+    return np.minimum(numbers.astype(np.float32), _BELOW_ONE)
 
 
 def permutation(*key: Key, n: int) -> NDArray[np.int64]:

@@ -34,6 +34,7 @@ class ConstellationHead(Head):
     """
 
     scale: float
+    partners = ({"objective": "constellation"},)
 
     def __init__(
         self, in_features: int, num_classes: int, *, displacements: int = 4, scale: float = 16.0

@@ -44,6 +44,7 @@ class TaxonomicHead(Head):
     depth: Tensor
     size: Tensor
     column_names = ("rejected", "node")
+    partners = ({"before": "plant_taxonomy", "objective": "taxonomic"},)
 
     def __init__(self, in_features: int, num_classes: int, *, threshold: float = 0.0) -> None:
         super().__init__(in_features, num_classes)

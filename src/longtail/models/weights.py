@@ -40,7 +40,8 @@ def _walk(content: Any, path: str) -> Iterator[tuple[str, Tensor]]:
 def load_backbone(backbone: Backbone, state: Mapping[str, Tensor]) -> str:
     """Copy the weights of a backbone from a state dictionary of torchvision's, timm's or ours.
 
-    Names may stand under any common prefix; what else the dictionary holds is left alone. Within
+    Names may stand under any common prefix; what else the dictionary holds is left alone, but for
+    keys inside a piece of ours (``layer1.5.conv1.weight``), which tell of another network. Within
     a piece our names are torchvision's (``conv1.weight``, ``layer1.0.conv1.weight`` ...).
 
     Args:
@@ -51,7 +52,7 @@ def load_backbone(backbone: Backbone, state: Mapping[str, Tensor]) -> str:
         The prefix under which the weights were found.
 
     Raises:
-        CheckpointError: keys that are missing or have another shape, by name.
+        CheckpointError: keys that are missing, too many or of another shape, by name.
     """
     mine = backbone.state_dict()
     ours = {key: _bare(key) for key in mine}
@@ -66,8 +67,13 @@ def load_backbone(backbone: Backbone, state: Mapping[str, Tensor]) -> str:
         for k, v in found.items()
         if v is not None and v.shape != mine[k].shape
     ]
-    if missing or other:
+    known, tops = set(names.values()), {n.partition(".")[0] for n in names.values()}
+    inside = [k.removeprefix(prefix) for k in state if k.startswith(prefix)]
+    more = [k for k in inside if k not in known and k.partition(".")[0] in tops]
+    more = [k for k in more if not k.endswith("num_batches_tracked")]
+    if missing or other or more:
         said = [f"{len(missing)} keys missing: {_few(missing)}"] if missing else []
+        said += [f"{len(more)} keys of another network: {_few(more)}"] if more else []
         said += [f"{len(other)} of another shape: {_few(other)}"] if other else []
         raise CheckpointError(
             f"the weights do not fit {type(backbone).__name__}: {'; '.join(said)}",

@@ -39,6 +39,7 @@ class Objective(nn.Module):
         draws: uniform random numbers a row that ``terms`` reads from ``batch.draws``.
         step_draws: uniform random numbers a step, in ``batch.step_draws`` (host memory).
         second_order: True where the step differentiates through a step.
+        owns_loss: True where ``terms`` asks no ``ctx.loss``: the stage must leave it plain.
     """
 
     streams: ClassVar[Mapping[str, Callable[[ClassStats, Objective], Stream]]] = {}
@@ -46,6 +47,7 @@ class Objective(nn.Module):
     draws: int = 0
     step_draws: int = 0
     second_order: ClassVar[bool] = False
+    owns_loss: ClassVar[bool] = False
 
     def setup(self, ctx: Context) -> None:
         """Once a stage: make banks, twins and inner networks from what the context shows."""

@@ -11,9 +11,8 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from longtail.errors import ConfigError, UnknownNameError
-from longtail.losses.softmax import CrossEntropy
 from longtail.objectives.base import Objective, Stream, row_mean
-from longtail.objectives.rows import unmixed
+from longtail.objectives.rows import plain_loss, unmixed
 from longtail.registry import part
 from longtail.types import Batch, Context, Terms
 
@@ -38,6 +37,7 @@ class MetaWeightNet(Objective):
     streams = {"meta": lambda stats, objective: Stream(part("class_balanced"), "meta")}  # noqa: RUF012
     private = {"weigh": part("adam", lr=1e-3, weight_decay=1e-4)}  # noqa: RUF012
     second_order = True
+    owns_loss = True
 
     def __init__(self, hidden: int = 100, virtual: str = "all") -> None:
         super().__init__()
@@ -51,13 +51,7 @@ class MetaWeightNet(Objective):
         self.weigh: Callable[[Tensor], Tensor] = nn.Identity()
 
     def setup(self, ctx: Context) -> None:
-        plain = type(ctx.loss) is CrossEntropy and ctx.loss.class_weight() is None
-        if not plain or ctx.loss.label_smoothing:
-            raise ConfigError(
-                f"meta_weight_net weighs plain cross-entropy, not {type(ctx.loss).__name__} with "
-                "weights or margins of its own",
-                "leave the loss out: the learned weights take the place of class weights",
-            )
+        plain_loss(ctx.loss, "meta_weight_net")
         self.weigh = nn.Sequential(
             nn.Linear(1, self.hidden), nn.ReLU(), nn.Linear(self.hidden, 1), nn.Sigmoid()
         ).to(ctx.progress.epoch.device)

@@ -11,6 +11,7 @@ from longtail.errors import ConfigError
 from longtail.functional.contrastive import paco_loss
 from longtail.models import Queue, Twin
 from longtail.objectives.base import Objective, row_mean
+from longtail.objectives.rows import plain_loss
 from longtail.types import Batch, Context, Terms
 
 __all__ = ["PaCo"]
@@ -35,6 +36,8 @@ class PaCo(Objective):
     Reference: Cui et al., ICCV 2021.
     """
 
+    owns_loss = True
+
     def __init__(
         self,
         alpha: float = 0.05,
@@ -53,6 +56,7 @@ class PaCo(Objective):
         self.size, self.momentum = queue, momentum
 
     def setup(self, ctx: Context) -> None:
+        plain_loss(ctx.loss, "paco")
         if ctx.model.projector is None:
             raise ConfigError(
                 "paco needs a projector", "set projector=mlp_projector(out_features=32)"

@@ -1,11 +1,30 @@
-"""What objectives that look at single rows ask of a batch."""
+"""What objectives ask of a batch and of the stage's loss."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from longtail.errors import ConfigError
+from longtail.losses.softmax import CrossEntropy
 from longtail.types import Batch
 
-__all__ = ["unmixed"]
+__all__ = ["plain_loss", "unmixed"]
+
+
+def plain_loss(loss: Any, who: str) -> None:
+    """Refuse any loss but plain cross-entropy where an objective never asks another.
+
+    Args:
+        loss: of the stage, bound.
+        who: the objective's name.
+    """
+    plain = type(loss) is CrossEntropy and loss.class_weight() is None
+    if not plain or loss.label_smoothing:
+        raise ConfigError(
+            f"{who} has a loss of its own, made of plain cross-entropy, and would leave "
+            f"{type(loss).__name__} or its weights and smoothing unused",
+            f"leave the loss out of the stage of {who}, or set objective=supervised there",
+        )
 
 
 def unmixed(batch: Batch, who: str) -> Batch:

@@ -9,6 +9,7 @@ from longtail.functional.noise import spread
 from longtail.functional.taxonomy import node_consistency, sampled_cut, sampled_tree_loss
 from longtail.models.heads_taxonomic import TaxonomicHead
 from longtail.objectives.base import Objective, row_mean
+from longtail.objectives.rows import plain_loss
 from longtail.types import Batch, Context, Terms
 
 __all__ = ["Taxonomic"]
@@ -32,6 +33,7 @@ class Taxonomic(Objective):
     """
 
     draws = 1
+    owns_loss = True
 
     def __init__(self, drop: float = 0.1, strength: float = 1.0) -> None:
         super().__init__()
@@ -44,6 +46,7 @@ class Taxonomic(Objective):
         self.drop, self.strength = drop, strength
 
     def setup(self, ctx: Context) -> None:
+        plain_loss(ctx.loss, "taxonomic")
         if not isinstance(ctx.model.head, TaxonomicHead):
             raise ConfigError(
                 f"training along a taxonomy needs a taxonomic head, not {type(ctx.model.head).__name__}",

@@ -7,10 +7,10 @@ IDENTITIES: dict[frozenset[str], str] = {}
 AS_CE: dict[str, tuple[str, ...]] = {
     "cosine": ("head=linear",),
     "lws": ("head=linear",),
-    "ncm": ("finish=[]",),
+    "ncm": ("head=linear", "finish=[]"),
     "tde": ("head=linear", "objective=supervised"),
     "etf": ("loss=cross_entropy",),
-    "generative_head": ("finish=[]",),
+    "generative_head": ("head=linear", "finish=[]"),
 }
 
 PIECES: list[tuple[str, str]] = [
@@ -22,7 +22,6 @@ PIECES: list[tuple[str, str]] = [
     ("ncm", "normalise=l2"),
     ("ncm", "distance=dot"),
     ("tde", "alpha=0.0"),
-    ("tde", "objective=supervised"),
     ("tde", "heads=1"),
     ("tde", "gamma=0.0"),
     ("tde", "momentum=0.0"),

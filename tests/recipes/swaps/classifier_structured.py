@@ -6,7 +6,7 @@ IDENTITIES: dict[frozenset[str], str] = {}
 
 AS_CE: dict[str, tuple[str, ...]] = {
     "rtc": ("objective=supervised",),
-    "gist": ("objective=supervised", "stages.0.trains=all"),
+    "gist": ("head=cosine(scale=16.0)", "objective=supervised", "stages.0.trains=all"),
 }
 
 PIECES: list[tuple[str, str]] = [

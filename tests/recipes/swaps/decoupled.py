@@ -18,7 +18,10 @@ IDENTITIES: dict[frozenset[str], str] = {
 AS_CE: dict[str, tuple[str, ...]] = {
     "decoupled_lws": ("stages.1.sampler=instance",),
     "decoupled_tau": ("adjusters=[]",),
-    "decoupled_ncm": ("finish=[]",),
+    "decoupled_ncm": (
+        "head=linear",
+        "finish=[]",
+    ),
     "mislas": ("stages.1.loss=cross_entropy",),
     "disalign": ("stages.1.loss=cross_entropy",),
     "marc": ("stages.1.loss=cross_entropy",),

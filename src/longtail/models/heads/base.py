@@ -22,6 +22,7 @@ class Head(nn.Module):
         bias: ``(C,)`` or ``None``.
         scale: factor of a cosine classifier, or ``None`` where logits are no scaled cosines.
         column_names: what :meth:`columns` says of a row beside its class.
+        partners: what a recipe must have beside the head, by field: one of these parts each.
     """
 
     weight: Tensor
@@ -30,6 +31,7 @@ class Head(nn.Module):
     column_names: tuple[str, ...] = ()
     #: names of own parameters that are trained without weight decay
     undecayed: tuple[str, ...] = ()
+    partners: tuple[dict[str, str], ...] = ()
     #: True where the head has :meth:`watch` and :meth:`fold`.
     moving = False
 

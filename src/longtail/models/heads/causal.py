@@ -50,6 +50,7 @@ class CausalHead(Head):
     direction: Tensor
     strength: Tensor
     moving = True
+    partners = ({"objective": "moving_head"},)
 
     def __init__(
         self,
@@ -63,6 +64,10 @@ class CausalHead(Head):
         momentum: float = 0.9,
     ) -> None:
         super().__init__(in_features, num_classes)
+        if isinstance(heads, bool) or not isinstance(heads, int):
+            raise ConfigError(
+                f"heads must be a whole number, not {heads!r}", "give heads a number such as 2"
+            )
         if heads < 1 or in_features % heads:
             raise ConfigError(
                 f"{in_features} features cannot be cut into {heads} chunks of one size",

@@ -37,6 +37,7 @@ class FittedHead(LinearHead):
 
     fitted: Tensor
     known: Tensor
+    partners = ({"finish": "fit_head"},)
 
     def __init__(self, in_features: int, num_classes: int) -> None:
         super().__init__(in_features, num_classes)
@@ -63,8 +64,8 @@ class FittedHead(LinearHead):
             stats: names and zero-count policy.
 
         Raises:
-            DataError: a class without rows (policy ``error``), or features that do not fit or
-                are not finite.
+            DataError: a class without rows (policy ``error``), features that do not fit or are
+                not finite, or labels outside ``[0, C)``.
         """
         if features.shape != (len(labels), self.in_features) or not bool(
             torch.isfinite(features).all()
@@ -73,6 +74,12 @@ class FittedHead(LinearHead):
                 f"features {tuple(features.shape)} of {len(labels)} rows must be finite and "
                 f"({len(labels)}, {self.in_features})",
                 "collect them from the network that this head belongs to, after it has trained",
+            )
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes:
+            raise DataError(
+                f"labels from {int(labels.min())} to {int(labels.max())} for a head of "
+                f"{self.num_classes} classes",
+                f"give class ids from 0 to {self.num_classes - 1}",
             )
         h, y = features.detach().cpu().double(), labels.cpu()
         counts = torch.bincount(y, minlength=self.num_classes)

@@ -175,6 +175,8 @@ class GaussianHead(Head):
         super().__init__(in_features, num_classes)
         self.means, self.tie, self.sigma, self.momentum = means, tie, float(sigma), momentum
         self.moving = means == "moving"
+        moved = ({"objective": "moving_head"},) if self.moving else ()
+        self.partners = (*moved, *(({"before": "bind_head"},) if tie == "tail" else ()))
         if self.moving:
             del self.weight
             self.register_buffer("weight", torch.empty(num_classes, in_features))

@@ -84,7 +84,7 @@ def tau_norm(epochs: float = 200, tau: float = 1.0) -> Recipe:
 )
 def lws(epochs: float = 200, form: str = "logit") -> Recipe:
     """Learnable weight scaling in one stage: a scale a class, learned jointly with the network."""
-    return Recipe(head=part("lws", form=form), stages=(Stage(epochs),))
+    return Recipe(head=part("lws", form=form), stages=(Stage(epochs),), prior="approximate")
 
 
 @recipe(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from longtail.engine.stage import Recipe, Stage, recipe
-from longtail.errors import ConfigError
+from longtail.errors import ConfigError, UnknownNameError
 from longtail.registry import part
 
 __all__ = ["generative_head"]
@@ -46,8 +46,10 @@ def generative_head(
     and widths trained with the network. ``vmf``: directions and concentrations trained with the
     class counts in the loss.
     """
+    if kind not in ("lda", *_TRAINED):
+        raise UnknownNameError("kind of generative head", kind, ("lda", *_TRAINED))
     own = {"rho": rho, "covariance": covariance}
-    if kind in ("gaussian_proto", "vmf"):
+    if kind in _TRAINED:
         if own != {"rho": 0.1, "covariance": "balanced"}:
             raise ConfigError(
                 f"rho and covariance belong to kind=lda, not to {kind!r}", "leave them out"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from longtail.engine.stage import Recipe, Stage, recipe
+from longtail.engine.stage import Recipe, Stage, cacheable, recipe
 from longtail.registry import PartSpec, part
 
 __all__ = ["disalign", "marc"]
@@ -56,7 +56,7 @@ def disalign(
         trains="head.alpha,head.beta,head.confidence",
         lr=lr,
         bn=bn,
-        cache=cache if bn == "eval" else None,
+        cache=cacheable(cache, bn),
     )
     first = Stage(epochs, name="represent", trains=_PLAIN)
     return Recipe(head=part("disalign", form=form), stages=(first, second))
@@ -99,7 +99,7 @@ def marc(
         trains="head.omega,head.beta",
         lr=lr,
         bn=bn,
-        cache=cache if bn == "eval" else None,
+        cache=cacheable(cache, bn),
     )
     first = Stage(epochs, name="represent", trains=_PLAIN)
     return Recipe(head=part("marc"), stages=(first, second))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from longtail.engine.stage import Recipe, Stage, recipe
+from longtail.engine.stage import Recipe, Stage, cacheable, recipe
 from longtail.registry import part
 
 __all__ = ["crt", "decoupled_lws", "decoupled_ncm", "decoupled_tau"]
@@ -45,7 +45,7 @@ def crt(
         sampler=part("class_aware", k=per_class),
         trains="head",
         bn=bn,
-        cache=cache if bn == "eval" else None,
+        cache=cacheable(cache, bn),
         before=(part("reset_head"),),
     )
     return Recipe(stages=(Stage(epochs, name="represent"), second))
@@ -86,10 +86,10 @@ def decoupled_lws(
         sampler=part("class_aware", k=per_class),
         trains="head.scales",
         bn=bn,
-        cache=cache if bn == "eval" else None,
+        cache=cacheable(cache, bn),
     )
     first = Stage(epochs, name="represent", trains="backbone,head.weight,head.bias")
-    return Recipe(head=part("lws", form=form), stages=(first, second))
+    return Recipe(head=part("lws", form=form), stages=(first, second), prior="approximate")
 
 
 @recipe(

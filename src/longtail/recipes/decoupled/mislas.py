@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from longtail.engine.stage import Recipe, Stage, recipe
+from longtail.engine.stage import Recipe, Stage, cacheable, recipe
 from longtail.registry import part
 
 __all__ = ["mislas"]
@@ -13,6 +13,7 @@ __all__ = ["mislas"]
     tier="core",
     reference="Zhong et al., CVPR 2021",
     aliases=("label_aware_smoothing", "shifted_bn"),
+    presets={"shifted_bn": {"bn": "update_stats"}},
     modalities=("image", "table"),
     details={
         "what": "The network is trained with mixup, which calibrates it; then it is frozen, and the "
@@ -68,6 +69,6 @@ def mislas(
         trains="head",
         lr_scale=(("head.weight", head_lr), ("head.bias", head_lr)),
         bn=bn,
-        cache=cache if bn == "eval" else None,
+        cache=cacheable(cache, bn),
     )
     return Recipe(head=part("lws"), stages=(first, second))

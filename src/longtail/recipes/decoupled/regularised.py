@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from longtail.engine.stage import Recipe, Stage, recipe
+from longtail.engine.stage import Recipe, Stage, cacheable, recipe
 from longtail.registry import part
 
 __all__ = ["los", "weight_balancing"]
@@ -57,7 +57,7 @@ def weight_balancing(
         decay=head_decay,
         lr=lr,
         bn=bn,
-        cache=cache if bn == "eval" else None,
+        cache=cacheable(cache, bn),
     )
     first = Stage(epochs, name="represent", decay=decay)
     return Recipe(stages=(first, second), lr=0.1, batch=_BATCH)
@@ -102,7 +102,7 @@ def los(
         trains="head",
         lr=lr,
         bn=bn,
-        cache=cache if bn == "eval" else None,
+        cache=cacheable(cache, bn),
     )
     first = Stage(epochs, name="represent", decay=decay)
     return Recipe(stages=(first, second), prior="approximate", lr=0.1, batch=_BATCH)
