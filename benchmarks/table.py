@@ -88,6 +88,19 @@ SETS = {
         "Why mixup stays below `ce` here: `alpha=0` is `ce`, and the distance grows with `alpha` in the "
         "tables above and below, so it is the mixing itself, not another part of the recipe.",
     ),
+    "fashion-vs": Set(
+        "Fashion-MNIST-LT, 15 epochs, vs with two things changed: `gamma=0.05`, `tau=0.75` (defaults 0.3, 1)",
+        "fashion-mnist-lt", ("vs",), 15, 1,
+        ("--backbone", "small_cnn", "--batch-size", "128", "--set", "gamma=0.05", "--set", "tau=0.75"),
+        "Why vs stays below `ce` here: `gamma=0` is `la`, which does not. Until the training data are "
+        "interpolated the temperatures move the decision towards rare classes a second time.",
+    ),
+    "fashion-tde": Set(
+        "Fashion-MNIST-LT, 15 epochs, tde with one thing changed: `alpha=0.5` (default 1.5)",
+        "fashion-mnist-lt", ("tde",), 15, 1,
+        ("--backbone", "small_cnn", "--batch-size", "128", "--set", "alpha=0.5"),
+        "Training does not see `alpha`: it is how much of the mean direction is removed at test.",
+    ),
     "cifar10": Set(
         "CIFAR-10-LT, IF 100, ResNet-32, batch 128, 20 epochs", "cifar10-lt",
         (

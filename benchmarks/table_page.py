@@ -22,6 +22,8 @@ METRICS = ("balanced_accuracy", "many", "medium", "few", "accuracy", "ece")
 OTHER_BASELINE = {
     ("fashion", "pseudo_label"): ("fashion-labelled", "ce"),
     ("fashion-x4-alpha", "mixup"): ("fashion-x4", "ce"),
+    ("fashion-vs", "vs"): ("fashion", "ce"),
+    ("fashion-tde", "tde"): ("fashion", "ce"),
 }
 HEAD = """# Results
 
