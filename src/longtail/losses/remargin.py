@@ -71,7 +71,7 @@ class VectorScaling(Loss):
         class_counts: Counts = None,
     ) -> None:
         self.gamma = check_number("gamma", gamma, low=0)
-        self.tau = check_number("tau", tau)
+        self.tau = check_number("tau", tau, low=0)
         self.after = check_fraction("after", after)
         self.truncate = check_fraction("truncate", truncate)
         super().__init__(

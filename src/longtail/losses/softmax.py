@@ -204,7 +204,7 @@ class LogitAdjusted(BalancedSoftmax):
         label_smoothing: float = 0.0,
         class_counts: Counts = None,
     ) -> None:
-        self.tau = check_number("tau", tau)
+        self.tau = check_number("tau", tau, low=0)
         super().__init__(
             weight=weight,
             reduction=reduction,
