@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from longtail.errors import ConfigError
@@ -19,8 +18,7 @@ class DeferredLoss(Loss):
     """``first`` until a fraction of the stage is done, then ``inner``, on the same logits.
 
     With a margin loss inside this is a deferred margin. The switch falls on the first step of
-    epoch ``int(after * epochs)`` (0-based), whatever the number of epochs. Both losses are
-    computed at every step, which is little beside a network.
+    epoch ``int(after * epochs)`` (0-based), whatever the number of epochs.
 
     Args:
         inner: the loss that takes over, without state and noise.
@@ -63,32 +61,23 @@ class DeferredLoss(Loss):
         self.attach(self.progress)
         self.finish(class_counts)
 
-    def _switch(self, name: str, *args: Any) -> tuple[Tensor, ...]:
-        """What a method of both losses gives, of the one whose time it is."""
-        for loss in (self._before, self.inner):
-            loss._features = self._features
-        both = [getattr(loss, name)(*args) for loss in (self._before, self.inner)]
-        pairs = zip(*both, strict=True) if isinstance(both[0], tuple) else [both]
-        on = reached(self.progress, self.after).to(args[0].device)
-        return tuple(torch.where(on, later, before) for before, later in pairs)
+    def _live(self) -> Loss:
+        """The loss whose time it is, with the features at hand."""
+        live = self.inner if bool(reached(self.progress, self.after)) else self._before
+        live._features = self._features
+        return live
 
     def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
-        return self._switch("per_sample", logits, target)[0]
+        return self._live().per_sample(logits, target)
 
     def per_class(self, logits: Tensor) -> Tensor:
-        return self._switch("per_class", logits)[0]
+        return self._live().per_class(logits)
 
     def _hard(self, z: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        rows, base = self._switch("_hard", z, target, weight)
-        return rows, base
+        return self._live()._hard(z, target, weight)
 
     def _soft(self, z: Tensor, q: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        rows, base = self._switch("_soft", z, q, weight)
-        return rows, base
-
-    def _live(self) -> Loss:
-        """The loss whose time it is."""
-        return self.inner if bool(reached(self.progress, self.after)) else self._before
+        return self._live()._soft(z, q, weight)
 
     def prior_offset(self) -> Tensor | None:
         return self._live().prior_offset()

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.objectives.base import Objective, Stream, row_mean
-from longtail.objectives.rows import plain_loss, unmixed
+from longtail.objectives.rows import unmixed
 from longtail.registry import part
 from longtail.types import Batch, Context, Terms
 
@@ -51,7 +51,6 @@ class MetaWeightNet(Objective):
         self.weigh: Callable[[Tensor], Tensor] = nn.Identity()
 
     def setup(self, ctx: Context) -> None:
-        plain_loss(ctx.loss, "meta_weight_net")
         self.weigh = nn.Sequential(
             nn.Linear(1, self.hidden), nn.ReLU(), nn.Linear(self.hidden, 1), nn.Sigmoid()
         ).to(ctx.progress.epoch.device)

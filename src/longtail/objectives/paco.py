@@ -11,7 +11,6 @@ from longtail.errors import ConfigError
 from longtail.functional.contrastive import paco_loss
 from longtail.models import Queue, Twin
 from longtail.objectives.base import Objective, row_mean
-from longtail.objectives.rows import plain_loss
 from longtail.types import Batch, Context, Terms
 
 __all__ = ["PaCo"]
@@ -56,7 +55,6 @@ class PaCo(Objective):
         self.size, self.momentum = queue, momentum
 
     def setup(self, ctx: Context) -> None:
-        plain_loss(ctx.loss, "paco")
         if ctx.model.projector is None:
             raise ConfigError(
                 "paco needs a projector", "set projector=mlp_projector(out_features=32)"

@@ -9,7 +9,6 @@ from longtail.functional.noise import spread
 from longtail.functional.taxonomy import node_consistency, sampled_cut, sampled_tree_loss
 from longtail.models.heads_taxonomic import TaxonomicHead
 from longtail.objectives.base import Objective, row_mean
-from longtail.objectives.rows import plain_loss
 from longtail.types import Batch, Context, Terms
 
 __all__ = ["Taxonomic"]
@@ -46,7 +45,6 @@ class Taxonomic(Objective):
         self.drop, self.strength = drop, strength
 
     def setup(self, ctx: Context) -> None:
-        plain_loss(ctx.loss, "taxonomic")
         if not isinstance(ctx.model.head, TaxonomicHead):
             raise ConfigError(
                 f"training along a taxonomy needs a taxonomic head, not {type(ctx.model.head).__name__}",

@@ -27,7 +27,7 @@ NORM = ("running_mean", "running_var", "num_batches_tracked")
 #: what an objective may say beside its constructor
 SEAM = {
     "setup", "refresh", "terms", "step", "streams", "private", "draws", "step_draws",
-    "second_order",
+    "second_order", "owns_loss",
 }  # fmt: skip
 
 
