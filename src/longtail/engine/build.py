@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -258,21 +259,34 @@ def stage_prior(state: RunState, stage: Stage, built: BuiltStage) -> Tensor | No
     a composition that corrects the prior twice is refused.
     """
     built.ctx.progress.set(built.epochs - 1, built.steps - 1)
-    data = built.ctx.stats.prior if len(built.ctx.data) else state.stats.prior
-    found = composed_prior(built.ctx.loss, built.feed.main.sampler, data, state.recipe.allow_double)
+    own = bool(len(built.ctx.data))
+    stats, labels = (
+        (built.ctx.stats, built.ctx.data.labels) if own else (state.stats, state.start.labels)
+    )
+    sampler, double = built.feed.main.sampler, state.recipe.allow_double
+    found = composed_prior(built.ctx.loss, sampler, stats, labels, double)
     built.ctx.progress.set(0, 0)
     return found
 
 
-def composed_prior(loss: Any, sampler: Any, natural: Tensor, allow_double: bool) -> Tensor | None:
-    """:func:`~longtail.posthoc.prior.effective_prior` of live parts, at the clock they read."""
+def composed_prior(
+    loss: Any, sampler: Any, stats: ClassStats, labels: Tensor, allow_double: bool
+) -> Tensor | None:
+    """:func:`~longtail.posthoc.prior.effective_prior` of live parts, at the clock they read.
+
+    Where the zero-count policy adds one row to each class, so does the sampler's marginal.
+    """
+    if bool((stats.counts > stats.raw).any()):
+        sampler = copy.deepcopy(sampler)
+        rows = torch.cat([labels.cpu(), torch.arange(stats.num_classes)])
+        sampler.bind_labels(rows, stats.num_classes)
     offset = loss.prior_offset()
     weight = loss.class_weight()
     found = effective_prior(
         sampler.final_marginal(),
         None if weight is None else weight.detach().cpu().double(),
         None if offset is None else offset.detach().cpu().double(),
-        natural=natural,
+        natural=stats.prior,
         allow_double=allow_double,
     )
     return None if offset is None else found

@@ -111,14 +111,13 @@ class StageData:
         """``(C,)`` rows a class."""
         return torch.bincount(self.labels.cpu(), minlength=num_classes).double()
 
-    def reweighed(self, prior: Tensor | None) -> Tensor | None:
-        """``(C,)`` prior times the mean sample weight of each class (1 without rows)."""
-        if prior is None or self.weight is None:
-            return prior
-        counts = self.counts(len(prior))
-        sums = torch.bincount(self.labels.cpu(), self.weight.cpu().double(), len(prior))
-        moved = prior * torch.where(counts > 0, sums / counts.clamp(min=1), 1.0)
-        return moved / moved.sum()
+    def mean_weights(self, num_classes: int) -> Tensor | None:
+        """``(C,)`` mean sample weight of each class (1 without rows), or ``None`` without weights."""
+        if self.weight is None:
+            return None
+        counts = self.counts(num_classes)
+        sums = torch.bincount(self.labels.cpu(), self.weight.cpu().double(), num_classes)
+        return torch.where(counts > 0, sums / counts.clamp(min=1), 1.0)
 
     def stats(self, like: ClassStats) -> ClassStats:
         """Class statistics of these rows, under the policy of ``like``."""

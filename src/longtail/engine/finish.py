@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from longtail.engine.folder import to_list
 from longtail.engine.run import Run, chunks
 from longtail.engine.state import RunState
 from longtail.engine.train import Trainer
@@ -22,35 +24,54 @@ def finish(
     """Fit the recipe's adjusters on validation outputs and put the run together."""
     recipe = state.recipe
     effective = trainer.prior if recipe.prior == "composed" else None
-    info = {**info, "structure": state.structure}
+    weights = state.mean_weights()
+    info = {
+        **info,
+        "structure": state.structure,
+        "network_prior": to_list(effective),
+        "network_weights": to_list(weights),
+    }
     run = Run(info, state.network.eval(), [], effective, state.device)
+    outputs, target = _validation(run, data, state) if recipe.adjusters else (None, None)
+    weight, bias = state.network.affine() or (None, None)
     for spec in recipe.adjusters:
-        adjuster = instantiate("adjusters", spec)
-        adjuster.fit(_fit_data(run, data, state))
+        given = FitData(
+            outputs=outputs,
+            target=target,
+            stats=state.stats,
+            head_weight=None if weight is None else weight.detach().cpu(),
+            head_bias=None if bias is None else bias.detach().cpu(),
+            prior=run.effective,
+            prior_unknown=run.effective is None,
+            allow_double=recipe.allow_double,
+        )
+        adjuster = instantiate("adjusters", spec).fit(given)
+        if outputs is not None:  # the next one sees what this one makes of them
+            outputs = Outputs(adjuster.transform(outputs), outputs.features)
         run.adjusters.append(adjuster.to(state.device))
         state.notes += adjuster.notes()
         if run.effective is not None:
             run.effective = adjuster.effective_prior(run.effective)
-    run.effective = state.data.reweighed(run.effective)  # weights of the user, corrected by no part
+    run.effective = _reweighed(run.effective, weights)  # by the user; corrected by no part
     return run.aim(target_prior)  # an unusable one is refused before anything is reported
 
 
-def _fit_data(run: Run, data: Any, state: RunState) -> FitData:
-    outputs, target = None, None
-    if data.validation is not None and len(data.validation.labels):
-        parts = [run.outputs(x) for x, _ in chunks(data.validation, state.device)]
-        outputs = Outputs(
-            torch.cat([o.logits for o in parts]).cpu(), torch.cat([o.features for o in parts]).cpu()
-        )
-        target = data.validation.labels.cpu()
-    weight, bias = state.network.affine() or (None, None)
-    return FitData(
-        outputs=outputs,
-        target=target,
-        stats=state.stats,
-        head_weight=None if weight is None else weight.detach().cpu(),
-        head_bias=None if bias is None else bias.detach().cpu(),
-        prior=run.effective,
+def _reweighed(prior: Tensor | None, weights: Tensor | None) -> Tensor | None:
+    if prior is None or weights is None:
+        return prior
+    moved = prior * weights
+    return moved / moved.sum()
+
+
+def _validation(run: Run, data: Any, state: RunState) -> tuple[Outputs | None, Any]:
+    """The network's outputs of the validation rows, and their labels."""
+    if data.validation is None or not len(data.validation.labels):
+        return None, None
+    parts = [run.outputs(x) for x, _ in chunks(data.validation, state.device)]
+    logits, features = ([getattr(o, k) for o in parts] for k in ("logits", "features"))
+    return (
+        Outputs(torch.cat(logits).cpu(), torch.cat(features).cpu()),
+        data.validation.labels.cpu(),
     )
 
 

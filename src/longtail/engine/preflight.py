@@ -62,19 +62,17 @@ def preflight(state: RunState, target_prior: Any) -> None:
         if number == 0:
             select_trainable(state.network, stage.trains)
             check_scale(state, stage, instantiate("losses", stage.loss))
-        if stage.trains == "all" or "head" in stage.trains:
+        if stage.trains_head:
             prior = stage_prior_of(state, stage)
     for spec in state.recipe.finish:
         instantiate("handovers", spec).check(state)
     _check_partners(state)
-    for spec in state.recipe.adjusters:
-        _check_linear(state, spec)
-    adjusters = [instantiate("adjusters", a).bind(state.stats) for a in state.recipe.adjusters]
+    prior = _check_adjusters(state, prior if state.recipe.prior == "composed" else None)
     if target_prior == "as_trained":
         return
     stats = state.stats
     read_target_prior(target_prior, natural=stats.prior, effective=stats.prior, names=stats.names)
-    if prior is None or state.recipe.prior != "composed" or any(a.untold for a in adjusters):
+    if prior is None:
         raise ConfigError(
             f"the prior that recipe {state.recipe.name!r} answers to is not known, so it cannot "
             f"be moved to {target_prior!r}",
@@ -102,13 +100,32 @@ def _check_partners(state: RunState) -> None:
             )
 
 
-def _check_linear(state: RunState, spec: PartSpec) -> None:
-    """Refuse an adjuster of linear weights on a head that has none."""
-    if "linear_head" in get("adjusters", spec.name).needs and state.network.affine() is None:
+def _check_adjusters(state: RunState, prior: Tensor | None) -> Tensor | None:
+    """The prior after all adjusters, or an error where one of them would not do what it says."""
+    for number, spec in enumerate(state.recipe.adjusters):
+        adjuster = instantiate("adjusters", spec).bind(state.stats)
+        if "linear_head" in get("adjusters", spec.name).needs:
+            _check_linear(state, spec, number)
+        if not state.recipe.allow_double:
+            adjuster.check_prior(state.stats, prior)
+        if prior is not None:
+            prior = None if adjuster.untold else adjuster.effective_prior(prior)
+    return prior
+
+
+def _check_linear(state: RunState, spec: PartSpec, number: int) -> None:
+    """Refuse an adjuster of linear weights on a head that has none, or behind another adjuster."""
+    if state.network.affine() is None:
         raise ConfigError(
             f"{spec.name} works on the weights of one linear head, and this network's logits are "
             "no linear function of its features",
             "use head=linear, or leave the adjuster out",
+        )
+    if number:
+        raise ConfigError(
+            f"{spec.name} makes its logits anew from the features, so the adjusters before it "
+            "would be lost",
+            f"name {spec.name} first",
         )
 
 
@@ -128,4 +145,4 @@ def stage_prior_of(state: RunState, stage: Stage) -> Tensor | None:
     sampler = instantiate("samplers", stage.sampler)
     sampler.bind_labels(state.start.labels.cpu(), stats.num_classes, 0)
     sampler.epochs = epochs
-    return composed_prior(loss, sampler, stats.prior, state.recipe.allow_double)
+    return composed_prior(loss, sampler, stats, state.start.labels, state.recipe.allow_double)

@@ -74,6 +74,11 @@ class Stage:
     classes: tuple[int, ...] = ()
     data_from: str = ""
 
+    @property
+    def trains_head(self) -> bool:
+        """Whether the classifier, or a part of it, is trained."""
+        return self.trains == "all" or "head" in self.trains
+
 
 @dataclass(frozen=True)
 class Recipe:

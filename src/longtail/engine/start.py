@@ -28,8 +28,7 @@ __all__ = ["Start"]
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 #: what is read of a run's ``run.json``
 _READ = (
-    "backbone", "class_names", "effective_prior", "data.rows", "recipe.head.part",
-    "recipe.adjusters",
+    "backbone", "class_names", "network_prior", "network_weights", "data.rows", "recipe.head.part",
 )  # fmt: skip
 
 
@@ -121,10 +120,10 @@ class Start:
             state.notes.append(
                 "the weights given may have seen the validation rows: what is chosen on them is optimistic"
             )
-        if self.about and not again and not self.about["recipe"]["adjusters"]:
-            own = self.about["effective_prior"]
-            return None if own is None else torch.tensor(own, dtype=torch.float64)
-        return prior
+        if not self.about:
+            return prior
+        state.weights = _numbers(self.about["network_weights"])
+        return prior if again else _numbers(self.about["network_prior"])
 
     def _rows(self) -> int:
         """How many training rows the weights are known to have seen (0: not known)."""
@@ -239,6 +238,10 @@ def _about(file: Path) -> dict[str, Any]:
             f"{file} is not whole: {said}", "start from a run whose folder is whole"
         ) from error
     return dict(about)
+
+
+def _numbers(value: Any) -> Tensor | None:
+    return None if value is None else torch.tensor(value, dtype=torch.float64)
 
 
 def _finite(path: Path, weights: Mapping[str, Tensor]) -> None:

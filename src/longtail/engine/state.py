@@ -50,6 +50,7 @@ class RunState:
         structure: how the final network is put together, for loading.
         notes: lines for the user.
         prior: what the raw softmax answers to before any stage is trained, or ``None``.
+        weights: ``(C,)`` mean sample weights it was trained with by then, or ``None``.
     """
 
     recipe: Recipe
@@ -73,6 +74,13 @@ class RunState:
     channels_last: bool = False
     amp: torch.dtype | None = None
     prior: Tensor | None = None
+    weights: Tensor | None = None
+
+    def mean_weights(self) -> Tensor | None:
+        """``(C,)`` mean sample weights that the classifier was trained with, or ``None``."""
+        if any(stage.trains_head for stage in self.stages):
+            return self.data.mean_weights(self.stats.num_classes)
+        return self.weights
 
     def fresh_network(self, salt: int = 0) -> Any:
         """A new network of the recipe, its weights drawn from the seed (and ``salt``)."""

@@ -176,7 +176,7 @@ class Trainer:
             built = build_stage(self.state, stage, number, self.settings)
             if self.prepare is not None:
                 self.prepare(built)
-            if stage.trains == "all" or "head" in stage.trains:
+            if stage.trains_head:
                 self.prior = stage_prior(self.state, stage, built)
             epoch, step, tally = self._latest(number, built)
             observers = [JoinRanks(self.state.ranks), *self.observers, self.saver]

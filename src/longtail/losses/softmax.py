@@ -56,6 +56,9 @@ class CrossEntropy(Loss):
         return None
 
     def prior_offset(self) -> Tensor | None:
+        """The offsets; ``None`` with label smoothing, under which the softmax is no posterior."""
+        if self.label_smoothing > 0:
+            return None
         offset = self.offset()
         return torch.zeros_like(self.bound().counts) if offset is None else offset
 

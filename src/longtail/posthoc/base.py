@@ -25,7 +25,10 @@ class FitData:
         stats: statistics of the training data actually used.
         head_weight: ``(C, D)`` of a linear head, its scales multiplied in, else ``None``.
         head_bias: ``(C,)`` or ``None``.
-        prior: ``(C,)`` prior to which the raw softmax answers; ``None``: not known.
+        prior: ``(C,)`` prior to which the softmax of the outputs answers; ``None``: not given, it
+            is taken to be the training prior.
+        prior_unknown: no formula gives that prior; an adjuster that corrects it refuses.
+        allow_double: correct a prior that is unknown, or that was corrected before.
     """
 
     outputs: Outputs | None
@@ -34,6 +37,8 @@ class FitData:
     head_weight: Tensor | None = None
     head_bias: Tensor | None = None
     prior: Tensor | None = None
+    prior_unknown: bool = False
+    allow_double: bool = False
 
     @property
     def labelled(self) -> tuple[Outputs, Tensor] | None:
@@ -75,6 +80,8 @@ class Adjuster(Part):
             data: validation outputs and labels where there are any, and training statistics.
         """
         self.bind(data.stats)
+        if not data.allow_double and (data.prior_unknown or data.prior is not None):
+            self.check_prior(data.stats, None if data.prior_unknown else data.prior)
         self.on_fit(data)
         self.fitted.fill_(True)
         return self
@@ -92,6 +99,23 @@ class Adjuster(Part):
 
     #: True where no formula says how the adjuster moves the prior.
     untold = False
+    #: True where the adjuster corrects a prior that it must know.
+    corrects_prior = False
+
+    def check_prior(self, stats: ClassStats, prior: Tensor | None) -> None:
+        """Refuse a model whose prior the adjuster would correct wrongly.
+
+        Args:
+            stats: of the training data.
+            prior: ``(C,)`` what the model answers to; ``None``: no formula gives it.
+        """
+        if self.corrects_prior and prior is None:
+            raise ConfigError(
+                f"{type(self).__name__} corrects the prior that the model answers to, and no "
+                "formula gives that of this model",
+                "use it after plain cross-entropy, or set allow_double=true to take the training "
+                "prior",
+            )
 
     def effective_prior(self, prior: Tensor) -> Tensor | None:
         """``(C,)`` prior that the adjusted logits answer to, from that of the raw ones.
@@ -128,16 +152,16 @@ def widened(logits: Tensor) -> Tensor:
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 
-def refuse_corrected(data: FitData, name: str) -> None:
+def refuse_corrected(name: str, stats: ClassStats, prior: Tensor | None) -> None:
     """Refuse a model that answers to another prior than that of its training data."""
-    if data.prior is None:
+    if prior is None:
         return
-    natural, own = data.stats.prior, data.prior.detach().cpu().double()
+    natural, own = stats.prior, prior.detach().cpu().double()
     own = own / own.sum()
     if 0.5 * float((natural - own).abs().sum()) > 0.01:
         raise ConfigError(
             f"{name} corrects the training prior, and this model was already trained towards "
             "another one",
-            "use it after plain cross-entropy, or give target_prior for a shift from the model's "
-            "own prior",
+            "use it after plain cross-entropy, give target_prior for a shift from the model's own "
+            "prior, or set allow_double=true",
         )

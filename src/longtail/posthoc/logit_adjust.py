@@ -35,6 +35,7 @@ class LogitAdjust(Adjuster):
     """
 
     needs_stats = True
+    corrects_prior = True
     log_prior: Tensor
     strength: Tensor
     chosen: Tensor
@@ -55,9 +56,13 @@ class LogitAdjust(Adjuster):
         self.log_prior = stats.log_prior.to(self.log_prior.device)
         self.fitted.fill_(True)
 
+    def check_prior(self, stats: ClassStats, prior: Tensor | None) -> None:
+        """Refuse any prior but that of the training data."""
+        super().check_prior(stats, prior)
+        refuse_corrected("la_posthoc", stats, prior)
+
     def on_fit(self, data: FitData) -> None:
-        """Check the model's prior and choose tau."""
-        refuse_corrected(data, "la_posthoc")
+        """Choose tau."""
         self._notes = ()
         self.chosen.fill_(False)
         if self.tau is not None:

@@ -269,6 +269,7 @@ class PriorShift(Adjuster):
     """
 
     needs_stats = True
+    corrects_prior = True
     offset: Tensor
 
     def __init__(self, target: Any = "uniform", *, class_counts: Any = None) -> None:

@@ -70,6 +70,7 @@ class Recalibration(Adjuster):
     """
 
     needs_stats = True
+    corrects_prior = True
     offset: Tensor
     strength: Tensor
     chosen: Tensor
@@ -95,9 +96,13 @@ class Recalibration(Adjuster):
         self.offset = shift_offset(stats.prior, wanted).to(self.offset.device)
         self.fitted.fill_(True)
 
+    def check_prior(self, stats: ClassStats, prior: Tensor | None) -> None:
+        """Refuse any prior but that of the training data."""
+        super().check_prior(stats, prior)
+        refuse_corrected("uno_ic", stats, prior)
+
     def on_fit(self, data: FitData) -> None:
-        """Check the model's prior and choose beta."""
-        refuse_corrected(data, "uno_ic")
+        """Choose beta."""
         self._notes = ()
         self.chosen.fill_(False)
         if self.beta is not None:
