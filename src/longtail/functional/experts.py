@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from longtail.errors import ConfigError, DataError
+from longtail.functional.precision import widen
 from longtail.functional.weights import as_counts
 
 __all__ = [
@@ -87,8 +88,7 @@ def diverse_experts_loss(
     experts, rows, classes = expert_logits.shape
     kind = expert_logits.device.type
     with torch.autocast(kind, enabled=False):
-        half = expert_logits.dtype in (torch.float16, torch.bfloat16)
-        z = expert_logits.float() if half else expert_logits
+        z = widen(expert_logits)
         z = z + adjustments.to(z.dtype)[:, None]
         every = target.expand(experts, rows).reshape(-1)
         if reduction == "none":

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from longtail.errors import ConfigError
 from longtail.functional.losses import cross_entropy, cross_entropy_classes
-from longtail.losses.base import Counts, Loss, WeightLike, check_number, widen
+from longtail.functional.precision import widen
+from longtail.losses.base import Counts, Loss, WeightLike, check_number
 from longtail.types import ClassStats
 
 __all__ = ["BalancedSoftmax", "CrossEntropy", "LogitAdjusted"]
