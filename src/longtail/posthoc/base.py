@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from longtail.errors import ConfigError
+from longtail.functional.precision import kept_wide, no_autocast, widen
+from longtail.posthoc.checks import check_labels, check_logits, check_rows
 from longtail.types import ClassStats, Outputs, Part
 
 __all__ = ["Adjuster", "FitData"]
@@ -47,8 +49,10 @@ class Adjuster(Part):
     """Turns the outputs of a trained model into adjusted logits.
 
     ``fit`` writes what it learned into buffers, scalars too, so that the state dict of an
-    adjuster is all of it. :meth:`notes` are sentences for the user, such as a default taken because
-    there was no validation data.
+    adjuster is all of it; a buffer that is no scalar has a row for each class. :meth:`notes` are
+    sentences for the user, such as a default taken because there was no validation data.
+
+    A subclass fills :meth:`on_fit` and :meth:`on_transform`: what they get has been checked.
     """
 
     def __init__(self) -> None:
@@ -73,9 +77,18 @@ class Adjuster(Part):
 
         Args:
             data: validation outputs and labels where there are any, and training statistics.
+
+        Raises:
+            DataError: logits of another number of classes, or that are not finite; labels that
+                are no class ids, or of another number.
         """
+        data, left_out = _checked(data)
         self.bind(data.stats)
+        self._notes = ()
         self.on_fit(data)
+        if left_out:
+            line = f"{left_out} validation rows of classes without training samples are left out"
+            self._notes = (*self._notes, line)
         self.fitted.fill_(True)
         return self
 
@@ -83,8 +96,28 @@ class Adjuster(Part):
         """Write the buffers; the part of :meth:`fit` that a subclass fills."""
 
     def transform(self, outputs: Outputs) -> Tensor:
-        """Adjusted logits ``(B, C)``."""
+        """Adjusted logits ``(B, C)``, float32 or wider, under autocast too.
+
+        Raises:
+            ConfigError: the adjuster is not fitted.
+            DataError: logits of another number of classes than it was fitted for.
+        """
+        self.ready()
+        logits = outputs.logits
+        check_logits(logits, self.num_classes())
+        with no_autocast(logits.device.type):
+            return self.on_transform(outputs.with_logits(widen(logits)))
+
+    def on_transform(self, outputs: Outputs) -> Tensor:
+        """Adjusted logits ``(B, C)`` of logits that are float32 or wider; a subclass fills it."""
         raise NotImplementedError
+
+    def num_classes(self) -> int | None:
+        """``C`` of what was learned; ``None`` where nothing says it."""
+        sizes = {len(b) for b in self.buffers(recurse=False) if b.ndim}
+        if len(sizes) == 1:
+            return sizes.pop()
+        return None if self.stats is None else self.stats.num_classes
 
     def forward(self, outputs: Outputs) -> Tensor:
         """The same as :meth:`transform`."""
@@ -122,10 +155,33 @@ class Adjuster(Part):
                 self._buffers[name] = torch.empty_like(given)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move, but keep offsets and strengths as wide as they are (``model.half()``)."""
+        return super()._apply(kept_wide(fn), recurse)  # type: ignore[no-untyped-call, no-any-return]
 
-def widened(logits: Tensor) -> Tensor:
-    """Half-precision logits as float32; others as they are."""
-    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+def _checked(data: FitData) -> tuple[FitData, int]:
+    """The data without validation rows of masked classes, and how many these were."""
+    labelled = data.labelled
+    if labelled is None:
+        return data, 0
+    outputs, target = labelled
+    present = data.stats.present
+    check_logits(outputs.logits, len(present))
+    check_labels(target, len(outputs.logits), data.stats.num_classes)
+    check_rows(outputs.logits, "validation", live=present)
+    target = target.long()
+    kept = present[target.cpu()]
+    if bool(kept.all()):
+        return replace(data, target=target), 0
+    rows = kept.to(target.device)
+    here = kept.to(outputs.logits.device)
+    experts = outputs.expert_logits
+    outputs = Outputs(
+        outputs.logits[here], outputs.features[kept.to(outputs.features.device)],
+        None if experts is None else experts[:, here],
+    )  # fmt: skip
+    return replace(data, outputs=outputs, target=target[rows]), int((~kept).sum())
 
 
 def refuse_corrected(data: FitData, name: str) -> None:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from longtail.errors import ConfigError
-from longtail.posthoc.base import Adjuster, FitData, widened
+from longtail.functional.precision import widen
+from longtail.posthoc.base import Adjuster, FitData
+from longtail.posthoc.checks import check_rows, check_strength
 from longtail.posthoc.choice import best_on_plateau, scores_over, tau_grid, winning_power
 from longtail.types import Outputs
 
@@ -35,8 +37,8 @@ class TauNorm(Adjuster):
 
     def __init__(self, tau: float | None = 1.0, *, class_counts: Any = None) -> None:
         super().__init__()
-        if tau is not None and not 0 <= tau <= 100:
-            raise ConfigError(f"tau must lie in [0, 100], not {tau}", "1 is the usual value")
+        if tau is not None:
+            check_strength("tau", tau, "1 is the usual value")
         self.tau = tau
         start = torch.tensor(1.0 if tau is None else tau, dtype=torch.float64)
         self.register_buffer("strength", start)
@@ -74,8 +76,9 @@ class TauNorm(Adjuster):
             return 1.0
         outputs, target = labelled
         grid = tau_grid()
-        features = widened(outputs.features.detach()).cpu()
+        features = widen(outputs.features.detach()).cpu()
         logits = features @ raw.to(features).T  # once for all tau
+        check_rows(logits, "validation")
         logits += torch.where(data.stats.present, 0.0, -torch.inf).to(logits)
         log_norm = norm.log().to(logits)
 
@@ -85,10 +88,9 @@ class TauNorm(Adjuster):
         self.chosen.fill_(True)
         return best_on_plateau(grid, scores_over(grid, right, target, data.stats))
 
-    def transform(self, outputs: Outputs) -> Tensor:
+    def on_transform(self, outputs: Outputs) -> Tensor:
         """Logits ``(B, C)`` of the rescaled head."""
-        self.ready()
-        features = widened(outputs.features)
+        features = widen(outputs.features)
         if features.shape[-1] != self.weight.shape[1]:
             raise ConfigError(
                 f"tau_norm was fitted on {self.weight.shape[1]} features, not {features.shape[-1]}",

@@ -1,0 +1,178 @@
+"""What adjusters and priors refuse by name, and what half precision must not round."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from longtail.errors import ConfigError, DataError, LongtailError
+from longtail.posthoc import FitData, LogitAdjust, PriorShift, Recalibration, TauNorm, shift
+from longtail.registry import create, records
+from longtail.types import ClassStats, Outputs
+
+STATS = ClassStats([90, 30, 10, 3], "abcd")
+ADJUSTERS = sorted(r.name for r in records("adjusters"))
+
+
+def rows(n=12, dtype=torch.float32):
+    g = torch.Generator().manual_seed(0)
+    weight, features = torch.randn(4, 3, generator=g), torch.randn(n, 3, generator=g)
+    return Outputs((features @ weight.T).to(dtype), features.to(dtype)), weight
+
+
+def data(outputs, target, weight, stats=STATS):
+    return FitData(outputs, target, stats, head_weight=weight)
+
+
+def fitted(name, **options):
+    outputs, weight = rows()
+    return create("adjuster", name, **options).fit(
+        data(outputs, torch.arange(12) % 4, weight)
+    ), outputs
+
+
+@pytest.mark.parametrize("name", ADJUSTERS)
+def test_logits_of_another_number_of_classes(name):
+    part, outputs = fitted(name)
+    again = create("adjuster", name).restore(part.state_dict())  # has no statistics, but a state
+    for adjuster in (part, again):
+        for wrong in (outputs.logits[:, :3], outputs.logits[:, :1], outputs.logits.long()):
+            with pytest.raises(DataError, match=r"logits (have \d classes|must be floating)"):
+                adjuster.transform(outputs.with_logits(wrong))
+    _, weight = rows()
+    short = outputs.with_logits(outputs.logits[:, :3])
+    with pytest.raises(DataError, match="3 classes, the class statistics 4"):
+        create("adjuster", name).fit(data(short, torch.zeros(12).long(), weight))
+
+
+@pytest.mark.parametrize("name", ADJUSTERS)
+def test_labels_that_are_no_class_ids(name):
+    outputs, weight = rows()
+    good = torch.arange(12) % 4
+    for wrong, what in (
+        (good + 1, "3 rows have a label outside"),
+        (good - 1, "3 rows have a label outside"),
+        (good[:5], "do not fit 12 rows"),
+        (good.double(), "do not fit 12 rows"),
+        (good > 1, "do not fit 12 rows"),
+    ):
+        with pytest.raises(DataError, match=what):
+            create("adjuster", name).fit(data(outputs, wrong, weight))
+    small = create("adjuster", name).fit(data(outputs, good.to(torch.int32), weight))
+    want = create("adjuster", name).fit(data(outputs, good, weight))
+    assert torch.equal(small.transform(outputs), want.transform(outputs))
+
+
+@pytest.mark.parametrize("name", ADJUSTERS)
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_validation_logits_that_are_not_finite_choose_nothing(name, bad):
+    outputs, weight = rows()
+    z = outputs.logits.clone()
+    z[2:5, 1] = bad
+    with pytest.raises(DataError, match="logits of 3 validation rows are not finite"):
+        create("adjuster", name).fit(data(outputs.with_logits(z), torch.arange(12) % 4, weight))
+
+
+def test_validation_features_that_are_not_finite():
+    outputs, weight = rows()
+    features = outputs.features.clone()
+    features[1] = torch.nan
+    with pytest.raises(DataError, match="logits of 1 validation rows are not finite"):
+        TauNorm(None).fit(data(Outputs(outputs.logits, features), torch.arange(12) % 4, weight))
+
+
+@pytest.mark.parametrize("name", ADJUSTERS)
+def test_validation_rows_of_a_masked_class_decide_nothing(name):
+    stats = ClassStats([90, 30, 10, 0], "abcd", on_empty="ignore")
+    outputs, weight = rows(40)
+    outputs.logits[:, 3] = -torch.inf
+    y = torch.arange(40) % 4
+    kept = y < 3
+    fewer = Outputs(outputs.logits[kept], outputs.features[kept])
+    options = {} if name == "prior_shift" else {"beta" if name == "uno_ic" else "tau": None}
+    want = create("adjuster", name, **options).fit(data(fewer, y[kept], weight, stats))
+    part = create("adjuster", name, **options).fit(data(outputs, y, weight, stats))
+    for key, value in want.state_dict().items():
+        assert torch.equal(part.state_dict()[key], value)
+    assert part.notes()[-1] == "10 validation rows of classes without training samples are left out"
+
+
+@pytest.mark.parametrize("name", ADJUSTERS)
+def test_half_modules_autocast_and_half_logits_round_nothing(name):
+    part, outputs = fitted(name)
+    low = copy.deepcopy(part).half()
+    for key, value in part.state_dict().items():
+        assert torch.equal(low.state_dict()[key], value)
+    for dtype in (torch.float16, torch.bfloat16):
+        far = Outputs((outputs.logits * 1e4).to(dtype), outputs.features.to(dtype))
+        wide = Outputs(far.logits.float(), far.features.float())
+        want = part.transform(wide)
+        assert want.dtype == torch.float32
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            for adjuster in (part, low):
+                assert torch.equal(adjuster.transform(far), want)
+                assert torch.equal(adjuster.transform(wide), want)
+
+
+@pytest.mark.parametrize("value", ["1", [1.0], -1, 101, float("nan")])
+def test_strengths(value):
+    for build in (LogitAdjust, TauNorm, Recalibration):
+        with pytest.raises(ConfigError, match=r"must lie in \[0, 100\]"):
+            build(value)
+    assert LogitAdjust(np.float32(1)).tau == 1
+
+
+@pytest.mark.parametrize(
+    "target",
+    [None, 3, ["a", "b", "c", "d"], [None] * 4, [1, 2], {1, 2, 3, 4}, [1, 2, 3, 1j], object(),
+     dict.fromkeys("abcd"), dict.fromkeys("abcd", "much"), {**dict.fromkeys("abc", 1), "d": [1, 2]},
+     [1e308] * 4, [[1, 2], [3]], np.array(list("abcd"))],
+)  # fmt: skip
+def test_targets_that_are_no_prior(target):
+    with pytest.raises(LongtailError, match="target_prior") as caught:
+        PriorShift(target, class_counts=STATS)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_files_that_are_no_prior(tmp_path):
+    file = tmp_path / "mix.csv"
+    for content, what in (
+        ("class,weight\nä,1\nb,1\nc,1\nd,1\n".encode("latin-1"), "not UTF-8"),
+        (b"a,0,5\nb,0,5\nc,1\nd,1\n", "row 1 of mix.csv is no class and weight"),
+        (b"a," + b"1" * 200_000, "cannot be read"),
+        (b"a,nan\nb,1\nc,1\nd,1\n", "must be finite"),
+        (b"", "leaves out 4"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(DataError, match=what) as caught:
+            PriorShift(str(file), class_counts=STATS)
+        assert len(str(caught.value).splitlines()) == 2
+    for name in ("x" * 5000, "mix\0.csv"):
+        with pytest.raises(ConfigError, match="no known word and no file"):
+            PriorShift(name, class_counts=STATS)
+    file.write_bytes(b"a,1,\nb,1,\nc,1,\nd,1,\n")  # a spreadsheet's empty third column
+    PriorShift(file, class_counts=STATS)
+
+
+def test_one_class_named_twice():
+    stats = ClassStats([90, 30])
+    with pytest.raises(DataError, match="names '0' twice"):
+        PriorShift({0: 1, "0": 2, 1: 3}, class_counts=stats)
+
+
+def test_shifts_that_are_none():
+    even, z = torch.ones(4), torch.zeros(2, 4)
+    for wrong, what in (
+        ((z[:, :3], even, even), "3 classes"),
+        ((z.long(), even, even), "floating-point"),
+        ((z, None, even), "effective prior"),
+        ((z, even, "even"), "target_prior"),
+        ((z, torch.tensor([1.0, 0, 0, 0]), torch.tensor([0, 1.0, 0, 0])), "no class in common"),
+    ):
+        with pytest.raises(DataError, match=what):
+            shift(*wrong)
+    with pytest.raises(ConfigError, match="strength"):
+        shift(z, even, even, strength=float("nan"))
