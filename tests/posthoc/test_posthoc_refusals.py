@@ -9,7 +9,19 @@ import pytest
 import torch
 
 from longtail.errors import ConfigError, DataError, LongtailError
-from longtail.posthoc import FitData, LogitAdjust, PriorShift, Recalibration, TauNorm, shift
+from longtail.posthoc import (
+    FitData,
+    LogitAdjust,
+    PriorShift,
+    Recalibration,
+    TauNorm,
+    aggregate,
+    bbse,
+    combine,
+    estimate_prior,
+    estimate_target_prior,
+    shift,
+)
 from longtail.registry import create, records
 from longtail.types import ClassStats, Outputs
 
@@ -176,3 +188,81 @@ def test_shifts_that_are_none():
             shift(*wrong)
     with pytest.raises(ConfigError, match="strength"):
         shift(z, even, even, strength=float("nan"))
+
+
+def known(n=200, c=4):
+    """Logits of rows that are mostly recognised, and their labels."""
+    y = torch.arange(n) % c
+    noise = torch.randn(n, c, generator=torch.Generator().manual_seed(3))
+    return 3 * torch.eye(c)[y] + noise, y
+
+
+def test_estimates_from_what_cannot_be_used():
+    z, y = known()
+    even = torch.ones(4)
+    for change, what in (
+        ({"target": y + 1}, "50 rows have a label outside"),
+        ({"target": y - 1}, "50 rows have a label outside"),
+        ({"target": y.double()}, "labels of torch.float64"),
+        ({"reference": torch.ones(3)}, "reference prior must have 4"),
+        ({"reference": torch.zeros(4)}, "reference prior must be finite"),
+        ({"reference": torch.tensor([1.0, -1, 1, 1])}, "reference prior must be finite"),
+        ({"names": "abc"}, "3 class names for 4 classes"),
+    ):
+        given = {"unlabelled": z, "labelled": z, "target": y, "effective": even, **change}
+        with pytest.raises(DataError, match=what):
+            estimate_target_prior(**given)
+
+
+def test_labelled_rows_of_a_masked_class_are_left_out_of_an_estimate():
+    z, y = known()
+    effective = torch.tensor([1.0, 1, 1, 0])
+    given = {"effective": effective, "resamples": 100}
+    kept = y < 3
+    want = estimate_target_prior(z, z[kept], y[kept], **given)
+    found = estimate_target_prior(z, z, y, **given)
+    assert torch.equal(found.prior, want.prior)
+    assert found.temperature == want.temperature
+    assert "50 labelled rows of masked classes are left out" in found.reasons
+    with pytest.raises(DataError, match="every labelled row"):
+        estimate_target_prior(z, z[~kept], y[~kept], **given)
+
+
+def test_iterations_and_systems_that_cannot_run():
+    p, even = torch.full((5, 4), 0.25), torch.ones(4)
+    for options, what in (
+        ({"source": torch.zeros(4)}, "source prior"),
+        ({"source": torch.tensor([1.0, 1, 1, -1])}, "source prior"),
+        ({"reference": torch.tensor([1.0, 1, 1, torch.nan])}, "reference prior"),
+        ({"alpha": torch.ones(3)}, "pseudo-counts"),
+        ({"alpha": -torch.ones(4)}, "pseudo-counts"),
+        ({"max_steps": 0}, "max_steps"),
+        ({"tolerance": float("nan")}, "tolerance"),
+    ):
+        with pytest.raises(LongtailError, match=what):
+            estimate_prior(p, **{"source": even, **options})
+    eye = torch.eye(3)
+    for confusion, mean in (
+        (eye, torch.ones(4)), (eye[:2], torch.ones(3)), (eye * torch.nan, torch.ones(3)),
+        (eye, torch.zeros(3)), (eye, torch.tensor([1.0, -1, 1])),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match="shares of C classes"):
+            bbse(confusion, mean)
+
+
+def test_experts_that_cannot_be_weighed():
+    z, y = known(40)
+    views = torch.stack([z, z.flip(0)])
+    for options in ({"lr": float("nan")}, {"momentum": float("nan")}, {"weight_decay": -1.0}):
+        with pytest.raises(ConfigError, match="adaptation cannot run"):
+            aggregate(views, views, seed=0, **options)
+    broken = views.clone()
+    broken[0, 3, 1] = torch.nan
+    for validation, what in (
+        ((broken, y), "logits of 1 validation rows"),
+        ((views, y + 1), "10 rows have a label outside"),
+    ):
+        with pytest.raises(DataError, match=what):
+            aggregate(views, views, seed=0, epochs=1, validation=validation)
+    with pytest.raises(DataError, match="do not fit"):
+        combine(views, torch.ones(3))
