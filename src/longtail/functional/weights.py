@@ -121,7 +121,10 @@ def image_repeat_factor(
 
 def as_counts(counts: Sequence[float] | Tensor) -> Tensor:
     """Counts as ``(C,)`` float64, or the error that says what is wrong with them."""
-    n = torch.as_tensor(counts, dtype=torch.float64)
+    try:
+        n = torch.as_tensor(counts, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise DataError("class counts are no list of numbers", f"got {counts!r}"[:200]) from None
     if n.ndim != 1 or n.numel() < 2:
         raise DataError(
             f"class counts must be a list of at least two numbers, not shape {tuple(n.shape)}",

@@ -145,14 +145,7 @@ def estimate_target_prior(
     References: Saerens, Latinne and Decaestecker, Neural Computation 2002; Lipton, Wang and Smola,
     ICML 2018; for calibration first, Alexandari, Kundaje and Shrikumar, ICML 2020.
     """
-    if method not in METHODS:
-        raise UnknownNameError("method of prior estimation", method, METHODS)
-    if names and len(names) != unlabelled.shape[-1]:
-        raise DataError(
-            f"{len(names)} class names for {unlabelled.shape[-1]} classes", "give one name a class"
-        )
-    if resamples < 100:
-        raise ConfigError(f"{resamples} resamples give no interval", "give 100 or more")
+    _settings(method, resamples, names, unlabelled)
     new, old = _scores(unlabelled, "unlabelled"), _scores(labelled, "labelled")
     task, frame = _task(new, old, target.detach().cpu(), effective)
     expected = torch.ones_like(frame) if reference is None else reference
@@ -162,6 +155,17 @@ def estimate_target_prior(
     found = _Found.of(task, method, ref)
     span = _span(task, found, method, resamples, seed)
     return _judged(task, found, method, span, (new, ref, frame), names)
+
+
+def _settings(method: str, resamples: int, names: Sequence[str], unlabelled: Tensor) -> None:
+    if method not in METHODS:
+        raise UnknownNameError("method of prior estimation", method, METHODS)
+    if resamples < 100:
+        raise ConfigError(f"{resamples} resamples give no interval", "give 100 or more")
+    if names and len(names) != unlabelled.shape[-1]:
+        raise DataError(
+            f"{len(names)} class names for {unlabelled.shape[-1]} classes", "give one name a class"
+        )
 
 
 def _task(new: Tensor, old: Tensor, target: Tensor, effective: Tensor) -> tuple[Resampled, Tensor]:
