@@ -17,11 +17,13 @@ from longtail.metrics import (
     ece_mass,
     intervals,
     intervals_from_counts,
+    label_counts,
     mdd,
     noise_floor,
     paired,
     reliability,
     required_test_per_class,
+    seed_row_variance,
     shape,
     wilson,
 )
@@ -108,6 +110,9 @@ def test_rows_of_intervals_and_comparisons():
     two_lines(DataError, "has no 'prediction'", compare, [good], [{"ids": [], "target": []}], STATS)
     two_lines(DataError, "predictions for", confused_pairs, [0, 1], [0])
     two_lines(DataError, "ids under 0", confused_pairs, [0, -100], [0, 1])
+    two_lines(DataError, "3 names", confused_pairs, [0, 3], [1, 0], names="abc")
+    two_lines(DataError, "the prediction", label_counts, [[0], [0, 1]], [0, 1], 2)
+    two_lines(DataError, "not finite", seed_row_variance, [[1, 2], [3, float("nan")]])
     two_lines(DataError, "must be numbers", shape, ["many", "few"])
 
 
@@ -152,5 +157,7 @@ def test_probabilities_at_the_floor():
 def test_targets_that_are_no_class_ids():
     two_lines(DataError, "class ids", Accumulator(3).update, P, Y.double())
     two_lines(DataError, "class ids", Accumulator(3).update, P, Y[:, None])
+    two_lines(DataError, "class ids", Accumulator(3).update, P, Y.to(torch.complex64))
+    two_lines(DataError, "give tensors", Accumulator(3).update, P.numpy(), Y.numpy())
     two_lines(ConfigError, "num_classes", Accumulator, 1)
     two_lines(ConfigError, "worst", Accumulator(3).compute, STATS, worst=-1)

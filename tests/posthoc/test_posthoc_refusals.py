@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from longtail.errors import ConfigError, DataError, LongtailError
+from longtail.errors import CheckpointError, ConfigError, DataError, LongtailError
 from longtail.posthoc import (
     FitData,
     LogitAdjust,
@@ -20,6 +20,7 @@ from longtail.posthoc import (
     combine,
     estimate_prior,
     estimate_target_prior,
+    read_target_prior,
     shift,
 )
 from longtail.registry import create, records
@@ -266,3 +267,43 @@ def test_experts_that_cannot_be_weighed():
             aggregate(views, views, seed=0, epochs=1, validation=validation)
     with pytest.raises(DataError, match="do not fit"):
         combine(views, torch.ones(3))
+
+
+@pytest.mark.parametrize("name", ADJUSTERS)
+def test_states_priors_and_rows_of_something_else(name):
+    part, outputs = fitted(name)
+    for state in ({"queue": torch.zeros(3)}, {"fitted": "yes"}):
+        with pytest.raises(CheckpointError, match="is not that of a"):
+            create("adjuster", name).restore(state)
+    with pytest.raises(DataError, match="not a Tensor"):
+        part.transform(outputs.logits)
+    if not part.untold:
+        for prior in (torch.ones(3), torch.zeros(4), torch.full((4,), torch.nan), None):
+            with pytest.raises(DataError, match="the prior"):
+                part.effective_prior(prior)
+
+
+def test_heads_of_another_model():
+    outputs, weight = rows()
+    y = torch.arange(12) % 4
+    for wrong in (weight[:3], weight[0], weight * torch.nan):
+        with pytest.raises(ConfigError, match="finite"):
+            TauNorm().fit(data(outputs, y, wrong))
+    with pytest.raises(ConfigError, match="2 features, not 3"):
+        TauNorm(None).fit(data(outputs, y, weight[:, :2]))
+
+
+def test_a_target_of_masked_classes_only():
+    masked = torch.tensor([0.0, 0.5, 0.5])
+    with pytest.raises(DataError, match="model's classes"):
+        read_target_prior([1, 0, 0], natural=masked, effective=masked, names="abc", allow_zero=True)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, None])
+def test_seeds(seed):
+    z, y = known(40)
+    views = torch.stack([z, z])
+    with pytest.raises(ConfigError, match="seed"):
+        aggregate(views, views, seed=seed)
+    with pytest.raises(ConfigError, match="seed"):
+        estimate_target_prior(z, z, y, effective=torch.ones(4), seed=seed)

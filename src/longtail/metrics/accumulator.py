@@ -108,8 +108,13 @@ class Accumulator:
                 numbers and probabilities that do not sum to one are reported by :meth:`compute`,
                 so that an update never waits for the device.
         """
+        if not isinstance(scores, Tensor) or not isinstance(target, Tensor):
+            raise DataError(
+                f"scores and target are {type(scores).__name__} and {type(target).__name__}",
+                "give tensors: torch.as_tensor(values)",
+            )
         fits = scores.ndim == 2 and scores.shape[1] == self.num_classes
-        if not fits or target.shape != scores.shape[:1] or target.is_floating_point():
+        if not fits or target.shape != scores.shape[:1] or _no_ids(target):
             raise DataError(
                 f"scores {tuple(scores.shape)} and a target of {target.dtype} "
                 f"{tuple(target.shape)} do not fit {self.num_classes} classes",
@@ -261,6 +266,10 @@ class Accumulator:
             "ece_groups": {k: error(truth[group == i]) for i, k in enumerate(GROUPS)},
             "ece_groups_predicted": {k: error(predicted[group == i]) for i, k in enumerate(GROUPS)},
         }
+
+
+def _no_ids(target: Tensor) -> bool:
+    return target.is_floating_point() or target.is_complex()
 
 
 def _number(value: float) -> float | None:

@@ -317,6 +317,11 @@ def confused_pairs(
             "give one prediction for each label, and leave rows without a label out",
         )
     check_whole("top", top)
+    if names and len(y) and len(names) <= max(y.max(), hat.max()):
+        raise DataError(
+            f"{len(names)} names for class ids up to {max(y.max(), hat.max())}",
+            "give one name a class",
+        )
     wrong = y != hat
     if not wrong.any():
         return []

@@ -116,9 +116,9 @@ def seed_row_variance(scores: ArrayLike) -> dict[str, float]:
         ``row / N + seed / S + interaction / (S N)``.
     """
     x = numbers("scores", scores)
-    if x.ndim != 2 or min(x.shape) < 2:
+    if x.ndim != 2 or min(x.shape) < 2 or not np.isfinite(x).all():
         raise DataError(
-            f"scores of shape {x.shape} have no two seeds and two rows",
+            f"scores of shape {x.shape} have no two seeds and two rows, or are not finite",
             "give (seeds, rows) with at least two of each",
         )
     s, n = x.shape

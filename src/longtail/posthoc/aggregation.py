@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from longtail.errors import ConfigError, DataError
-from longtail.posthoc.checks import check_labels, check_rows
+from longtail.posthoc.checks import check_labels, check_rows, check_seed
 from longtail.posthoc.em import estimate_prior
 from longtail.posthoc.prior import shift_offset
 from longtail.posthoc.temperature import balanced_temperature
@@ -110,6 +110,7 @@ def aggregate(
     Reference: Zhang et al., NeurIPS 2022 (SADE); the guard is this library's own.
     """
     v1, v2 = _checked(view1, view2)
+    check_seed(seed)
     finite = 0 < lr < np.inf and 0 <= momentum < 1 and 0 <= weight_decay < np.inf
     if epochs < 1 or batch_size < 1 or not finite:
         raise ConfigError(

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from longtail.errors import ConfigError
+from longtail.errors import CheckpointError, ConfigError, DataError
 from longtail.functional.precision import kept_wide, no_autocast, widen
 from longtail.posthoc.checks import check_labels, check_logits, check_rows
 from longtail.types import ClassStats, Outputs, Part
@@ -67,9 +67,20 @@ class Adjuster(Part):
         return self._notes
 
     def restore(self, state: Mapping[str, Tensor]) -> Self:
-        """Load a saved state dict; an empty one leaves the adjuster as it is."""
+        """Load a saved state dict; an empty one leaves the adjuster as it is.
+
+        Raises:
+            CheckpointError: the state of something else.
+        """
         if state:
-            self.load_state_dict(dict(state))
+            try:
+                self.load_state_dict(dict(state))
+            except (AttributeError, RuntimeError, TypeError) as error:
+                raise CheckpointError(
+                    f"the state with {', '.join(map(str, state))} is not that of a "
+                    f"{type(self).__name__}",
+                    "load it into the adjuster that it was saved from",
+                ) from error
         return self
 
     def fit(self, data: FitData) -> Self:
@@ -100,9 +111,15 @@ class Adjuster(Part):
 
         Raises:
             ConfigError: the adjuster is not fitted.
-            DataError: logits of another number of classes than it was fitted for.
+            DataError: no outputs, or logits of another number of classes than it was fitted for.
         """
         self.ready()
+        if not isinstance(outputs, Outputs):
+            raise DataError(
+                f"{type(self).__name__} adjusts the outputs of a network, not a "
+                f"{type(outputs).__name__}",
+                "give Outputs(logits, features)",
+            )
         logits = outputs.logits
         check_logits(logits, self.num_classes())
         with no_autocast(logits.device.type):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -11,13 +11,19 @@ from torch import Tensor
 
 from longtail.errors import ConfigError, DataError
 
-__all__ = ["check_labels", "check_logits", "check_rows", "check_strength", "vector"]
+__all__ = ["check_labels", "check_logits", "check_rows", "check_seed", "check_strength", "vector"]
 
 
 def check_strength(name: str, value: Any, advice: str) -> None:
     """Refuse what is no number in ``[0, 100]``."""
     if not isinstance(value, Real) or not 0 <= float(value) <= 100:
         raise ConfigError(f"{name} must lie in [0, 100], not {value!r}", advice)
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse what is no whole number from 0 on."""
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ConfigError(f"a seed must be a whole number from 0 on, not {seed!r}", "change seed")
 
 
 def check_logits(logits: Tensor, classes: int | None) -> None:
@@ -50,6 +56,8 @@ def check_rows(logits: Tensor, what: str, *, live: Tensor | None = None) -> None
 
 def check_labels(target: Tensor, rows: int, classes: int) -> None:
     """Refuse what is no class id in ``[0, C)`` for each of the rows."""
+    if not isinstance(target, Tensor):
+        raise DataError(f"labels are no tensor but {type(target).__name__}", "give a tensor (N,)")
     whole = not target.is_floating_point() and not target.is_complex()
     if target.shape != (rows,) or not whole or target.dtype == torch.bool:
         raise DataError(
@@ -69,7 +77,7 @@ def vector(name: str, value: Any, classes: int | None = None) -> Tensor:
     v = _numbers(name, value)
     if v.ndim != 1 or (classes is not None and len(v) != classes):
         raise DataError(
-            f"{name} must have {classes or 'C'} entries, not shape {tuple(v.shape)}",
+            f"{name} must have {'C' if classes is None else classes} entries, not shape {tuple(v.shape)}",
             "give one number for each class",
         )
     total = float(v.sum())  # NaN where an entry is

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.posthoc.bbse import bbse, bbse_error, mean_by_class, moments
-from longtail.posthoc.checks import check_labels, check_rows, vector
+from longtail.posthoc.checks import check_labels, check_rows, check_seed, vector
 from longtail.posthoc.em import estimate_prior
 from longtail.posthoc.prior import shift_offset
 from longtail.posthoc.resampled import Resampled
@@ -146,6 +147,8 @@ def estimate_target_prior(
     ICML 2018; for calibration first, Alexandari, Kundaje and Shrikumar, ICML 2020.
     """
     _settings(method, resamples, names, unlabelled)
+    check_seed(seed)
+    effective = vector("the effective prior", effective)
     new, old = _scores(unlabelled, "unlabelled"), _scores(labelled, "labelled")
     task, frame = _task(new, old, target.detach().cpu(), effective)
     expected = torch.ones_like(frame) if reference is None else reference
@@ -160,8 +163,8 @@ def estimate_target_prior(
 def _settings(method: str, resamples: int, names: Sequence[str], unlabelled: Tensor) -> None:
     if method not in METHODS:
         raise UnknownNameError("method of prior estimation", method, METHODS)
-    if resamples < 100:
-        raise ConfigError(f"{resamples} resamples give no interval", "give 100 or more")
+    if not isinstance(resamples, Integral) or resamples < 100:
+        raise ConfigError(f"{resamples!r} resamples give no interval", "give 100 or more")
     if names and len(names) != unlabelled.shape[-1]:
         raise DataError(
             f"{len(names)} class names for {unlabelled.shape[-1]} classes", "give one name a class"

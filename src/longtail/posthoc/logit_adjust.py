@@ -9,7 +9,7 @@ from torch import Tensor
 
 from longtail.functional.precision import widen
 from longtail.posthoc.base import Adjuster, FitData, refuse_corrected
-from longtail.posthoc.checks import check_strength
+from longtail.posthoc.checks import check_strength, vector
 from longtail.posthoc.choice import best_on_plateau, scores_over, tau_grid, winning_range
 from longtail.types import ClassStats, Outputs
 
@@ -95,10 +95,9 @@ class LogitAdjust(Adjuster):
     def effective_prior(self, prior: Tensor) -> Tensor:
         """``prior * trained^-tau``, normalised."""
         self.ready()
-        log = prior.double().log() - self.strength * torch.where(
-            torch.isneginf(self.log_prior), 0.0, self.log_prior
-        )
-        return log.softmax(0)
+        prior, trained = vector("the prior", prior, self.num_classes()), self.log_prior.cpu()
+        moved = self.strength.cpu() * torch.where(torch.isneginf(trained), 0.0, trained)
+        return (prior.log() - moved).softmax(0)
 
     def describe(self) -> dict[str, Any]:
         """``tau`` in use, and whether it was chosen."""

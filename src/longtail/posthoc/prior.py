@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from longtail.errors import ConfigError, DataError, nearest
 from longtail.functional.precision import widen
 from longtail.posthoc.base import Adjuster, FitData
-from longtail.posthoc.checks import check_logits
+from longtail.posthoc.checks import check_logits, vector
 from longtail.posthoc.checks import vector as _vector
 from longtail.types import ClassStats, Outputs
 
@@ -166,7 +167,7 @@ def read_target_prior(
                 f"target_prior gives weight 0 to {len(zero)} classes: {', '.join(zero[:10])}",
                 "give positive weights, or allow_zero=True to exclude these classes",
             )
-    out = torch.where(base > 0, out, 0.0)
+    out = vector("target_prior of the model's classes", torch.where(base > 0, out, 0.0))
     return out / out.sum()
 
 
@@ -260,7 +261,7 @@ def _by_name(value: Mapping[str, float], names: Sequence[str]) -> list[float]:
 
 def shift_offset(effective: Tensor, target: Tensor, *, strength: float = 1.0) -> Tensor:
     """``(C,)`` float64 ``strength (log target - log effective)``; ``-inf`` where either is 0."""
-    if not math.isfinite(strength):
+    if not isinstance(strength, Real) or not math.isfinite(strength):
         raise ConfigError(f"the strength of a shift must be finite, not {strength}", "1 is in full")
     e = _vector("effective prior", effective)
     t = _vector("target_prior", target, len(e))
@@ -336,7 +337,8 @@ class PriorShift(Adjuster):
     def effective_prior(self, prior: Tensor) -> Tensor:
         """``prior * exp(offset)``, normalised."""
         self.ready()
-        return (prior.double().cpu().log() + self.offset.cpu()).softmax(0)
+        prior = vector("the prior", prior, self.num_classes())
+        return (prior.log() + self.offset.cpu()).softmax(0)
 
     def describe(self) -> dict[str, Any]:
         """The target as it was given."""

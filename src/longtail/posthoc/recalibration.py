@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from longtail.posthoc.base import Adjuster, FitData, refuse_corrected
-from longtail.posthoc.checks import check_strength
+from longtail.posthoc.checks import check_strength, vector
 from longtail.posthoc.prior import read_target_prior, shift_offset
 from longtail.types import ClassStats, Outputs
 
@@ -135,9 +135,9 @@ class Recalibration(Adjuster):
     def effective_prior(self, prior: Tensor) -> Tensor:
         """``prior (target / trained)^beta``, normalised."""
         self.ready()
-        offset = self.offset.cpu()
+        prior, offset = vector("the prior", prior, self.num_classes()), self.offset.cpu()
         moved = self.strength.cpu() * torch.where(torch.isfinite(offset), offset, 0.0)
-        return (prior.double().cpu().log() + moved).softmax(0)
+        return (prior.log() + moved).softmax(0)
 
     def describe(self) -> dict[str, Any]:
         """``beta`` in use, whether it was chosen, and the target."""

@@ -54,6 +54,12 @@ class TauNorm(Adjuster):
                 "use a network with a single linear head, or another adjuster",
             )
         raw = data.head_weight.detach().double().cpu()
+        if raw.ndim != 2 or len(raw) != data.stats.num_classes or not raw.isfinite().all():
+            raise ConfigError(
+                f"head weights {tuple(raw.shape)} are no finite (C, D) for "
+                f"{data.stats.num_classes} classes",
+                "give the weights of the model whose training counts these are",
+            )
         norm = raw.norm(dim=1)
         zero = torch.nonzero(norm == 0).flatten().tolist()
         if zero:
@@ -77,6 +83,7 @@ class TauNorm(Adjuster):
         outputs, target = labelled
         grid = tau_grid()
         features = widen(outputs.features.detach()).cpu()
+        _fit_together(features, raw)
         logits = features @ raw.to(features).T  # once for all tau
         check_rows(logits, "validation")
         logits += torch.where(data.stats.present, 0.0, -torch.inf).to(logits)
@@ -91,11 +98,7 @@ class TauNorm(Adjuster):
     def on_transform(self, outputs: Outputs) -> Tensor:
         """Logits ``(B, C)`` of the rescaled head."""
         features = widen(outputs.features)
-        if features.shape[-1] != self.weight.shape[1]:
-            raise ConfigError(
-                f"tau_norm was fitted on {self.weight.shape[1]} features, not {features.shape[-1]}",
-                "fit it on this model",
-            )
+        _fit_together(features, self.weight)
         return features @ self.weight.to(features).T
 
     untold = True
@@ -110,3 +113,11 @@ class TauNorm(Adjuster):
             "tau": float(self.strength),
             "chosen_on_validation": bool(self.chosen),
         }
+
+
+def _fit_together(features: Tensor, weight: Tensor) -> None:
+    if features.shape[-1] != weight.shape[1]:
+        raise ConfigError(
+            f"tau_norm was fitted on {weight.shape[1]} features, not {features.shape[-1]}",
+            "fit it on this model",
+        )
