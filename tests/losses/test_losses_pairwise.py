@@ -245,7 +245,7 @@ def test_margins_that_are_no_numbers(delta):
 @pytest.mark.parametrize("value", [None, "much", [1.0, 2.0]])
 def test_options_that_are_no_numbers(value):
     for options in ({"tau": value}, {"margin": value}):
-        with pytest.raises(ConfigError, match="must be a number"):
+        with pytest.raises(ConfigError, match="must be finite and at least 0"):
             PairwiseMargin(**options)
 
 

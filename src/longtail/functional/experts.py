@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from longtail.errors import ConfigError, DataError
 from longtail.functional.precision import widen
-from longtail.functional.weights import as_counts
+from longtail.functional.weights import as_counts, is_finite
 
 __all__ = [
     "bbn_alpha",
@@ -56,7 +56,7 @@ def diverse_adjustments(counts: Sequence[float] | Tensor, tau: float = 2.0) -> T
 
     Reference: Zhang et al., NeurIPS 2022 (SADE).
     """
-    if not math.isfinite(tau):
+    if not is_finite(tau):
         raise ConfigError(f"tau must be finite, not {tau}", "the published values are 1 and 2")
     n = as_counts(counts)
     present = n > 0

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.functional.precision import widen
+from longtail.functional.weights import is_finite
 
 __all__ = ["IMPORTANCE", "LadeSums", "lade_regulariser", "lade_sums"]
 
@@ -124,7 +125,7 @@ def lade_regulariser(
 
 def _refuse(logits: Tensor, target: Tensor, log_prior: Tensor, penalty: float) -> None:
     """Refuse what does not fit together."""
-    if not 0 <= penalty < math.inf:
+    if not is_finite(penalty) or penalty < 0:
         raise ConfigError(f"penalty must be finite and not negative, not {penalty}", "try 0.01")
     soft = target.is_floating_point()
     shape = logits.shape if soft else logits.shape[:1]

@@ -12,6 +12,7 @@ from torch import Tensor
 from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.functional.noise import spread
 from longtail.functional.precision import kept_wide, no_autocast, widen
+from longtail.functional.weights import is_finite
 from longtail.losses.inputs import as_rows, spread_weights, weight_vector
 from longtail.losses.weights import Weight
 from longtail.types import ClassStats, Context, Part
@@ -376,11 +377,7 @@ class Loss(Part):
 
 def check_number(name: str, value: float, *, low: float = -math.inf, above: bool = False) -> float:
     """A finite hyper-parameter that is at least (or, with ``above``, over) ``low``."""
-    try:
-        finite = math.isfinite(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise ConfigError(f"{name} must be a number, not {value!r}", f"change {name}") from None
-    if not finite or value < low or (above and value == low):
+    if not is_finite(value) or value < low or (above and value == low):
         bound = f" and {'greater than' if above else 'at least'} {low:g}" if low > -math.inf else ""
-        raise ConfigError(f"{name} must be finite{bound}, not {value}", f"change {name}")
+        raise ConfigError(f"{name} must be finite{bound}, not {value!r}", f"change {name}")
     return value
