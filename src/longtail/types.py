@@ -49,7 +49,12 @@ class ClassStats:
         on_empty: str = "error",
         benchmark: bool = False,
     ) -> None:
-        raw = torch.as_tensor(counts, dtype=torch.float64).detach().cpu().clone()
+        try:
+            raw = torch.as_tensor(counts, dtype=torch.float64).detach().cpu().clone()
+        except (TypeError, ValueError, RuntimeError):
+            raise DataError(
+                "class counts are no list of numbers", f"got {counts!r}"[:200]
+            ) from None
         if raw.ndim != 1 or len(raw) < 2:
             raise DataError(
                 f"class counts must be a list of at least two numbers, not shape {tuple(raw.shape)}",

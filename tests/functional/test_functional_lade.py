@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.functional import lade_regulariser
 from longtail.functional.lade import LadeSums, lade_sums
 from longtail.types import ClassStats
@@ -121,3 +122,37 @@ def test_extreme_logits_and_masked_classes():
     far[:, 2] += 50
     assert torch.isfinite(near)
     assert float(lade_regulariser(far, Y.clamp(max=1), masked)) == pytest.approx(float(near))
+
+
+@pytest.mark.parametrize("label", [-1, -100, 3])
+def test_labels_outside_the_classes(label):
+    with pytest.raises(DataError, match=r"1 rows have a label outside \[0, 3\)"):
+        lade_regulariser(Z, torch.tensor([0, label]), LOG_PI)
+
+
+def test_what_does_not_fit_is_refused():
+    for z, y, log_prior in (
+        (Z, Y[:1], LOG_PI),
+        (Z, Y, LOG_PI[:2]),
+        (Z, torch.ones(2, 2), LOG_PI),
+        (Z, Y > 0, LOG_PI),
+        (Z.long(), Y, LOG_PI),
+        (Z[0], Y, LOG_PI),
+    ):
+        with pytest.raises(DataError, match="do not fit"):
+            lade_regulariser(z, y, log_prior)
+    for compute in (lade_regulariser, lade_sums):
+        with pytest.raises(UnknownNameError, match="did you mean 'sample'"):
+            compute(Z, Y, LOG_PI, importance="samples")
+    for penalty in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="penalty"):
+            lade_regulariser(Z, Y, LOG_PI, penalty=penalty)
+
+
+def test_half_precision_is_widened():
+    z = torch.tensor([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4]])
+    for dtype in (torch.float16, torch.bfloat16):
+        low = z.to(dtype)
+        assert torch.equal(
+            lade_regulariser(low, Y, LOG_PI), lade_regulariser(low.float(), Y, LOG_PI)
+        )

@@ -8,7 +8,7 @@ import torch
 
 from longtail import create
 from longtail.errors import ConfigError, DataError, UnknownNameError
-from longtail.functional import consistency_gap
+from longtail.functional import consistency_gap, pairwise_matrix
 from longtail.losses import PairwiseMargin
 from longtail.posthoc import effective_prior
 from longtail.registry import part
@@ -231,3 +231,31 @@ def test_what_does_not_fit_is_refused():
     for bad in ({"tau": -1.0}, {"margin": float("inf")}):
         with pytest.raises(ConfigError, match="finite"):
             PairwiseMargin(**bad)
+
+
+@pytest.mark.parametrize(
+    "delta", [None, {}, [[0, None], [1, 0]], [["a", "b"]], [[0, 1], [1]], 1j, [[0, 1j], [1, 0]], 3]
+)
+def test_margins_that_are_no_numbers(delta):
+    with pytest.raises(ConfigError, match="pairwise margins") as caught:
+        PairwiseMargin(delta)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("value", [None, "much", [1.0, 2.0]])
+def test_options_that_are_no_numbers(value):
+    for options in ({"tau": value}, {"margin": value}):
+        with pytest.raises(ConfigError, match="must be finite and at least 0"):
+            PairwiseMargin(**options)
+
+
+@pytest.mark.parametrize("weight", ["much", ["a", "b"], [1, None], [[1], [1, 2]]])
+def test_class_weights_that_are_no_numbers(weight):
+    with pytest.raises(ConfigError, match="class weights are no list of numbers"):
+        PairwiseMargin(weight=weight)
+
+
+@pytest.mark.parametrize("delta", [None, 3.0, torch.zeros(2, 2), torch.zeros(3)])
+def test_the_function_refuses_margins_that_do_not_fit(delta):
+    with pytest.raises(DataError, match=r"must be a \(3, 3\) tensor"):
+        pairwise_matrix(Z, Y, delta)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from longtail.errors import DataError
 from longtail.functional.fused import in_blocks, softmax_block
 
 __all__ = ["adjusted_cross_entropy"]
@@ -31,7 +32,15 @@ def adjusted_cross_entropy(
 
     Returns:
         ``(B,)``. None of the four others gets a gradient.
+
+    Raises:
+        DataError: an offset, scale, shift or factor of another shape.
     """
+    b, c = logits.shape
+    _refuse("offset", offset, (c,), (b, c))
+    _refuse("scale", scale, (c,))
+    _refuse("label shift", label_shift, (b,))
+    _refuse("row scale", row_scale, (b,))
     d, a, u, r = (
         None if t is None else t.detach().to(logits.dtype)
         for t in (scale, offset, label_shift, row_scale)
@@ -59,3 +68,12 @@ def adjusted_cross_entropy(
         return F.cross_entropy(t, target, reduction="none")
 
     return in_blocks(logits, target, block, plain)
+
+
+def _refuse(name: str, value: Tensor | None, *shapes: tuple[int, ...]) -> None:
+    """Refuse what would be spread over rows or classes, or fits neither."""
+    if value is not None and tuple(value.shape) not in shapes:
+        raise DataError(
+            f"the {name} has shape {tuple(value.shape)}, not {' or '.join(map(str, shapes))}",
+            "give one number for each class, or for each row where rows have their own",
+        )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from longtail.errors import ConfigError, DataError
+from longtail.functional.precision import widen
 from longtail.functional.weights import as_counts
 
 __all__ = ["paco_loss"]
@@ -67,11 +68,11 @@ def paco_loss(
         n = as_counts(counts)
         log_prior = (n / n.sum()).log()
     with torch.autocast(features.device.type, enabled=False):
-        centers = _wide(center_logits)
+        centers = widen(center_logits)
         if log_prior is not None:
             centers = centers + log_prior.to(centers.device, centers.dtype)
         how = (alpha, beta, gamma, temperature)
-        rows = _rows(centers / supt, _wide(features), labels, how)
+        rows = _rows(centers / supt, widen(features), labels, how)
     return rows.mean() if reduction == "mean" else rows.sum() if reduction == "sum" else rows
 
 
@@ -99,10 +100,6 @@ def _rows(
     center = centers.gather(1, own[:, None]).squeeze(1)
     weight = beta + alpha * (number[own] - 1)
     return log_z - (beta * center + alpha * positive) / weight
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _check_numbers(reduction: str, **numbers: float) -> None:

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from longtail.errors import ConfigError, DataError
-from longtail.functional.weights import as_counts
+from longtail.functional.precision import widen
+from longtail.functional.weights import as_counts, is_finite
 
 __all__ = [
     "bbn_alpha",
@@ -55,7 +56,7 @@ def diverse_adjustments(counts: Sequence[float] | Tensor, tau: float = 2.0) -> T
 
     Reference: Zhang et al., NeurIPS 2022 (SADE).
     """
-    if not math.isfinite(tau):
+    if not is_finite(tau):
         raise ConfigError(f"tau must be finite, not {tau}", "the published values are 1 and 2")
     n = as_counts(counts)
     present = n > 0
@@ -87,8 +88,7 @@ def diverse_experts_loss(
     experts, rows, classes = expert_logits.shape
     kind = expert_logits.device.type
     with torch.autocast(kind, enabled=False):
-        half = expert_logits.dtype in (torch.float16, torch.bfloat16)
-        z = expert_logits.float() if half else expert_logits
+        z = widen(expert_logits)
         z = z + adjustments.to(z.dtype)[:, None]
         every = target.expand(experts, rows).reshape(-1)
         if reduction == "none":

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from longtail.errors import ConfigError, DataError, UnknownNameError
+from longtail.functional.precision import widen
+from longtail.functional.weights import is_finite
+
 __all__ = ["IMPORTANCE", "LadeSums", "lade_regulariser", "lade_sums"]
 
 IMPORTANCE = ("sample", "class")
@@ -55,7 +59,12 @@ def lade_sums(
         importance: whose prior a row is divided by: its own (``sample``), or that of the column
             (``class``).
         sample_weight: ``(B,)`` ``v``, or ``None`` for ones.
+
+    Raises:
+        ConfigError: an unknown importance.
     """
+    if importance not in IMPORTANCE:
+        raise UnknownNameError("importance", importance, IMPORTANCE)
     c = logits.shape[1]
     log_pi = torch.where(torch.isneginf(log_prior), 0.0, log_prior).to(logits.dtype)
     v = torch.ones_like(logits[:, 0]) if sample_weight is None else sample_weight.to(logits.dtype)
@@ -93,7 +102,7 @@ def lade_regulariser(
     In a loop of one's own the loss is ``balanced_softmax(z, y) + alpha * lade_regulariser(...)``.
 
     Args:
-        logits: ``(B, C)``, float32 or wider.
+        logits: ``(B, C)``; half precision is widened to float32.
         target: ``(B,)`` class ids, or ``(B, C)`` probabilities.
         log_prior: ``(C,)`` of the training data.
         penalty: weight of the square.
@@ -101,8 +110,37 @@ def lade_regulariser(
             by that of the column (the published code).
         sample_weight: ``(B,)``, or ``None``.
 
+    Raises:
+        ConfigError: an unknown importance, or a penalty that is negative or not finite.
+        DataError: shapes that do not fit, or labels outside ``[0, C)``.
+
     Reference: Hong et al., *Disentangling label distribution for long-tailed visual recognition*,
     CVPR 2021.
     """
-    sums = lade_sums(logits, target, log_prior, importance=importance, sample_weight=sample_weight)
+    _refuse(logits, target, log_prior, penalty)
+    z = widen(logits)
+    sums = lade_sums(z, target, log_prior, importance=importance, sample_weight=sample_weight)
     return sums.value(log_prior, penalty)
+
+
+def _refuse(logits: Tensor, target: Tensor, log_prior: Tensor, penalty: float) -> None:
+    """Refuse what does not fit together."""
+    if not is_finite(penalty) or penalty < 0:
+        raise ConfigError(f"penalty must be finite and not negative, not {penalty}", "try 0.01")
+    soft = target.is_floating_point()
+    shape = logits.shape if soft else logits.shape[:1]
+    fits = logits.ndim == 2 and target.shape == shape and log_prior.shape == logits.shape[1:]
+    if not fits or not logits.is_floating_point() or target.dtype == torch.bool:
+        raise DataError(
+            f"logits {tuple(logits.shape)}, a target of {target.dtype} {tuple(target.shape)} and a "
+            f"log prior {tuple(log_prior.shape)} do not fit",
+            "give logits (B, C), class ids (B,) or probabilities (B, C), and a log prior (C,)",
+        )
+    if soft or torch.compiler.is_compiling():
+        return
+    outside = int(((target < 0) | (target >= logits.shape[1])).sum())
+    if outside:
+        raise DataError(
+            f"{outside} rows have a label outside [0, {logits.shape[1]})",
+            "map labels to class ids, and leave rows that do not count out",
+        )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from longtail.errors import ConfigError
-from longtail.functional.weights import as_counts
+from longtail.functional.weights import as_counts, is_finite
 
 __all__ = ["ldam_margins"]
 
@@ -30,12 +30,12 @@ def ldam_margins(
     Reference: Cao et al., *Learning imbalanced datasets with label-distribution-aware margin
     loss*, NeurIPS 2019.
     """
-    if not (math.isfinite(max_margin) and max_margin >= 0):
+    if not (is_finite(max_margin) and max_margin >= 0):
         raise ConfigError(
             f"the largest margin must be finite and not negative, not {max_margin}",
             "0.5 is the published value",
         )
-    if not (math.isfinite(power) and power >= 0):
+    if not (is_finite(power) and power >= 0):
         raise ConfigError(
             f"the exponent must be finite and not negative, not {power}",
             "0.25 is the published value",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from longtail.errors import DataError
 from longtail.functional.losses import cross_entropy_classes, exclusive_logsumexp
 
 __all__ = [
@@ -57,14 +58,27 @@ def pairwise_matrix(logits: Tensor, target: Tensor, delta: Tensor) -> Tensor:
         delta: ``(C, C)`` with a zero diagonal; ``-inf`` leaves a pair out. Only the ``B`` rows of
             the labels are read.
     """
-    return F.cross_entropy(logits + delta.to(logits.dtype)[target], target, reduction="none")
+    margins = _square(delta, logits)[target]
+    return F.cross_entropy(logits + margins, target, reduction="none")
 
 
 def pairwise_matrix_classes(logits: Tensor, delta: Tensor) -> Tensor:
     """:func:`pairwise_matrix` of every class, one class after the other. Shape ``(B, C)``."""
-    margins = delta.to(logits.dtype)
+    margins = _square(delta, logits)
     losses = [(logits + row).logsumexp(1) - logits[:, c] for c, row in enumerate(margins)]
     return torch.stack(losses, dim=1)
+
+
+def _square(delta: Tensor, logits: Tensor) -> Tensor:
+    """The margins in the type of the logits, or the error that says what is wrong with them."""
+    c = logits.shape[1]
+    if not isinstance(delta, Tensor) or delta.shape != (c, c):
+        shown = f"shape {tuple(delta.shape)}" if isinstance(delta, Tensor) else type(delta).__name__
+        raise DataError(
+            f"margins for {c} classes must be a ({c}, {c}) tensor, not {shown}",
+            "row y, column k: what class k gains on label y",
+        )
+    return delta.to(logits.dtype)
 
 
 def consistency_gap(columns: Tensor, rows: Tensor, weight: Tensor, log_prior: Tensor) -> float:

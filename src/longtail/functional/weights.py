@@ -17,6 +17,7 @@ __all__ = [
     "effective_number",
     "image_repeat_factor",
     "inverse_frequency",
+    "is_finite",
     "repeat_factor",
 ]
 
@@ -34,7 +35,7 @@ def inverse_frequency(counts: Sequence[float] | Tensor, power: float = 1.0) -> T
     Returns:
         ``(C,)`` float64.
     """
-    if not math.isfinite(power):
+    if not is_finite(power):
         raise ConfigError(f"power must be finite, not {power}", "1.0 is inverse frequency")
     n = as_counts(counts)
     log_weight = -power * n.clamp_min(torch.finfo(n.dtype).tiny).log()
@@ -56,7 +57,7 @@ def effective_count(counts: Sequence[float] | Tensor, beta: float = 0.9999) -> T
     Reference: Cui et al., *Class-balanced loss based on effective number of samples*,
     CVPR 2019.
     """
-    if not 0 <= beta < 1:
+    if not is_finite(beta) or not 0 <= beta < 1:
         raise ConfigError(f"beta must lie in [0, 1), not {beta}", "0.9999 is the usual value")
     n = as_counts(counts)
     if beta == 0:
@@ -87,7 +88,7 @@ def repeat_factor(frequency: Any, threshold: float = 1e-3) -> Tensor:
 
     Reference: Gupta, Dollar and Girshick, *LVIS*, CVPR 2019.
     """
-    if not 0 < threshold < math.inf:
+    if not is_finite(threshold) or threshold <= 0:
         raise ConfigError(f"the threshold must be above 0, not {threshold}", "0.001 is published")
     f = torch.as_tensor(frequency, dtype=torch.float64)
     if not bool(((f >= 0) & (f <= 1)).all()):
@@ -119,9 +120,20 @@ def image_repeat_factor(
     return torch.tensor(repeats, dtype=torch.float64)
 
 
+def is_finite(value: Any) -> bool:
+    """Whether it is a number at all, and a finite one."""
+    try:
+        return math.isfinite(value)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+
+
 def as_counts(counts: Sequence[float] | Tensor) -> Tensor:
     """Counts as ``(C,)`` float64, or the error that says what is wrong with them."""
-    n = torch.as_tensor(counts, dtype=torch.float64)
+    try:
+        n = torch.as_tensor(counts, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise DataError("class counts are no list of numbers", f"got {counts!r}"[:200]) from None
     if n.ndim != 1 or n.numel() < 2:
         raise DataError(
             f"class counts must be a list of at least two numbers, not shape {tuple(n.shape)}",

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.functional.noise import spread
-from longtail.losses.inputs import as_rows, no_autocast, spread_weights, weight_vector
+from longtail.functional.precision import kept_wide, no_autocast, widen
+from longtail.functional.weights import is_finite
+from longtail.losses.inputs import as_rows, spread_weights, weight_vector
 from longtail.losses.weights import Weight
 from longtail.types import ClassStats, Context, Part
 
@@ -370,22 +372,12 @@ class Loss(Part):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move, but keep priors, margins and weights at float32 or wider (``model.half()``)."""
-
-        def wide(t: Tensor) -> Tensor:
-            out = fn(t)
-            return t.to(out.device) if out.is_floating_point() and out.itemsize < 4 else out
-
-        return super()._apply(wide, recurse)  # type: ignore[no-untyped-call, no-any-return]
-
-
-def widen(logits: Tensor) -> Tensor:
-    """At least float32."""
-    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+        return super()._apply(kept_wide(fn), recurse)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def check_number(name: str, value: float, *, low: float = -math.inf, above: bool = False) -> float:
     """A finite hyper-parameter that is at least (or, with ``above``, over) ``low``."""
-    if not math.isfinite(value) or value < low or (above and value == low):
+    if not is_finite(value) or value < low or (above and value == low):
         bound = f" and {'greater than' if above else 'at least'} {low:g}" if low > -math.inf else ""
-        raise ConfigError(f"{name} must be finite{bound}, not {value}", f"change {name}")
+        raise ConfigError(f"{name} must be finite{bound}, not {value!r}", f"change {name}")
     return value

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from longtail.errors import ConfigError, DataError
 
-__all__ = ["as_rows", "no_autocast", "spread_weights", "weight_vector"]
+__all__ = ["as_rows", "spread_weights", "weight_vector"]
 
 
 def as_rows(x: Tensor) -> Tensor:
     """``(N, K, d1, ...)`` as ``(N d1 ..., K)``."""
     return x.movedim(1, -1).reshape(-1, x.shape[1]) if x.ndim > 2 else x
-
-
-def no_autocast(kind: str) -> Any:
-    """A context without autocast on that kind of device."""
-    on = torch.is_autocast_enabled(kind)
-    return torch.autocast(kind, enabled=False) if on else contextlib.nullcontext()
 
 
 def spread_weights(sample_weight: Tensor, shape: torch.Size) -> Tensor:
@@ -39,7 +31,13 @@ def spread_weights(sample_weight: Tensor, shape: torch.Size) -> Tensor:
 
 def weight_vector(weight: Tensor | Sequence[float]) -> Tensor:
     """Class weights as ``(C,)`` float64, or the error that says what is wrong with them."""
-    vector = torch.as_tensor(weight, dtype=torch.float64).detach().clone()
+    try:
+        vector = torch.as_tensor(weight, dtype=torch.float64).detach().clone()
+    except (TypeError, ValueError, RuntimeError):
+        raise ConfigError(
+            f"class weights are no list of numbers: {str(weight)[:80]!r}",
+            "give one weight for each class, or a part such as EffectiveNumber()",
+        ) from None
     good = vector.ndim == 1 and bool(torch.isfinite(vector).all())
     if not good or bool((vector < 0).any()) or float(vector.sum()) == 0:
         raise ConfigError(

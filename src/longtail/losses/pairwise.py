@@ -157,10 +157,12 @@ def _margins(delta: Tensor | Sequence[Sequence[float]]) -> Tensor:
     """``(C, C)`` numbers with a zero diagonal."""
     try:
         matrix = torch.as_tensor(delta).detach().clone()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(
             "the pairwise margins are no array of numbers", f"give a preset: {', '.join(PRESETS)}"
         ) from error
+    if matrix.is_complex():
+        raise ConfigError("pairwise margins must be real numbers", "give (C, C) margins")
     matrix = matrix if matrix.is_floating_point() and matrix.itemsize >= 4 else matrix.double()
     if matrix.ndim != 2 or len(matrix) != matrix.shape[1] or len(matrix) < 2:
         raise ConfigError(

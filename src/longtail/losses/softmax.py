@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from longtail.errors import ConfigError
 from longtail.functional.losses import cross_entropy, cross_entropy_classes
-from longtail.losses.base import Counts, Loss, WeightLike, check_number, widen
+from longtail.functional.precision import widen
+from longtail.functional.weights import is_finite
+from longtail.losses.base import Counts, Loss, WeightLike, check_number
 from longtail.types import ClassStats
 
 __all__ = ["BalancedSoftmax", "CrossEntropy", "LogitAdjusted"]
@@ -39,7 +41,7 @@ class CrossEntropy(Loss):
         label_smoothing: float = 0.0,
         class_counts: Counts = None,
     ) -> None:
-        if not 0 <= label_smoothing < 1:
+        if not is_finite(label_smoothing) or not 0 <= label_smoothing < 1:
             raise ConfigError(
                 f"label_smoothing must lie in [0, 1), not {label_smoothing}", "0.1 is usual"
             )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from longtail.errors import ConfigError
-from longtail.functional.weights import effective_number, inverse_frequency
+from longtail.functional.weights import effective_number, inverse_frequency, is_finite
 from longtail.types import ClassStats, Context, Part
 
 __all__ = ["Deferred", "EffectiveNumber", "InverseFrequency", "Uniform", "Weight"]
@@ -70,7 +70,7 @@ class InverseFrequency(Weight):
 
     def __init__(self, power: float = 1.0, *, class_counts: Counts = None) -> None:
         super().__init__()
-        if not math.isfinite(power):
+        if not is_finite(power):
             raise ConfigError(f"power must be finite, not {power}", "1.0 is inverse frequency")
         self.power = power
         self.finish(class_counts)
@@ -91,7 +91,7 @@ class EffectiveNumber(Weight):
 
     def __init__(self, beta: float = 0.9999, *, class_counts: Counts = None) -> None:
         super().__init__()
-        if not 0 <= beta < 1:
+        if not is_finite(beta) or not 0 <= beta < 1:
             raise ConfigError(f"beta must lie in [0, 1), not {beta}", "0.9999 is the usual value")
         self.beta = beta
         self.finish(class_counts)
@@ -121,7 +121,7 @@ class Deferred(Weight):
                 f"deferred needs a weight to defer, not {inner!r}",
                 "for example Deferred(EffectiveNumber(beta=0.9999), after=0.8)",
             )
-        if not 0 <= after <= 1:
+        if not is_finite(after) or not 0 <= after <= 1:
             raise ConfigError(
                 f"after must lie in [0, 1], not {after}", "it is a fraction of the stage"
             )

@@ -5,6 +5,7 @@ Memory is ``O(C * bins)``; an update is two ``index_add_`` and never waits for t
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from longtail.errors import ConfigError, DataError
 from longtail.metrics.calibration import binned_error, noise_floor
+from longtail.metrics.checks import check_whole
 from longtail.metrics.groups import GROUPS, group_index
 from longtail.types import ClassStats
 
@@ -20,7 +22,8 @@ __all__ = ["IGNORED", "Accumulator"]
 
 IGNORED = -100  #: target of a row that no metric counts
 MIN_ROWS = 20  #: calibration of fewer rows is not reported
-_FLOOR = 1e-12
+FLOORED = 0.01  #: a larger share of labels at the floor gives a warning
+_FLOOR, _OFF = 1e-12, 1e-4
 _COUNT, _CORRECT, _CONFIDENCE, _NLL, _BRIER = range(5)
 
 
@@ -34,7 +37,8 @@ class Accumulator:
         num_classes: ``C``.
         bins: confidence bins of the calibration error.
         device: where the sums live; rows are moved there.
-        input: ``logits``, or ``proba`` for rows that sum to one.
+        input: ``logits``, or ``proba`` for rows that sum to one. A label's probability under
+            1e-12 counts as 1e-12 in the log-likelihood; over 1 % of such rows give a warning.
 
     Example:
         >>> metrics = Accumulator(3)
@@ -51,11 +55,8 @@ class Accumulator:
         *,
         input: str = "logits",
     ) -> None:
-        if num_classes < 2 or bins < 1:
-            raise ConfigError(
-                f"metrics need two classes and one bin, not {num_classes} and {bins}",
-                "give num_classes >= 2 and bins >= 1",
-            )
+        check_whole("num_classes", num_classes, low=2)
+        check_whole("bins", bins)
         if input not in ("logits", "proba"):
             raise ConfigError(f"there is no input {input!r}", "choose 'logits' or 'proba'")
         self.num_classes, self.bins, self.input = num_classes, bins, input
@@ -67,8 +68,9 @@ class Accumulator:
 
         self.by_truth = zeros(num_classes * bins, 5)
         self.by_prediction = zeros(num_classes * bins, 3)
-        #: rows with a target outside [0, C), rows with scores that are not numbers
-        self.flags = zeros(2)
+        #: rows with a target outside [0, C), with scores that are not numbers, with probabilities
+        #: that do not sum to one, and with a label whose probability is under the floor
+        self.flags = zeros(4)
         self._edges = torch.linspace(0, 1, bins + 1, dtype=wide, device=self.device)[1:-1]
 
     @property
@@ -102,14 +104,21 @@ class Accumulator:
             target: ``(B,)`` labels; rows with ``-100`` are left out.
 
         Raises:
-            DataError: a wrong shape. Labels outside ``[0, C)`` and scores that are not numbers
-                are reported by :meth:`compute`, so that an update never waits for the device.
+            DataError: a wrong shape or dtype. Labels outside ``[0, C)``, scores that are not
+                numbers and probabilities that do not sum to one are reported by :meth:`compute`,
+                so that an update never waits for the device.
         """
-        if scores.ndim != 2 or scores.shape[1] != self.num_classes or len(scores) != len(target):
+        if not isinstance(scores, Tensor) or not isinstance(target, Tensor):
             raise DataError(
-                f"scores {tuple(scores.shape)} and target {tuple(target.shape)} do not fit "
-                f"{self.num_classes} classes",
-                f"give scores (B, {self.num_classes}) and target (B,)",
+                f"scores and target are {type(scores).__name__} and {type(target).__name__}",
+                "give tensors: torch.as_tensor(values)",
+            )
+        fits = scores.ndim == 2 and scores.shape[1] == self.num_classes
+        if not fits or target.shape != scores.shape[:1] or _no_ids(target):
+            raise DataError(
+                f"scores {tuple(scores.shape)} and a target of {target.dtype} "
+                f"{tuple(target.shape)} do not fit {self.num_classes} classes",
+                f"give scores (B, {self.num_classes}) and class ids (B,)",
             )
         z = scores.detach().to(self.device)
         z = z if z.dtype == torch.float64 else z.float()
@@ -124,9 +133,12 @@ class Accumulator:
             confidence = p.gather(1, predicted[:, None])[:, 0].to(wide)
             nll = top.to(wide) - own.to(wide) - confidence.log()  # finite where p_y underflows
             at_label = (-nll).exp()
+            told = []
         else:
             p, confidence, at_label = z, top.to(wide), own.to(wide)
             nll = -at_label.clamp_min(_FLOOR).log()
+            off = ((p.sum(1) - 1).abs() > _OFF) | (p < 0).any(1)
+            told = [(kept & off).sum(), (kept & (at_label < _FLOOR)).sum()]
         brier = torch.linalg.vecdot(p, p).to(wide) - 2 * at_label + 1
         ones = torch.ones_like(confidence)
         correct = (predicted == label).to(wide)
@@ -136,7 +148,8 @@ class Accumulator:
         self.by_truth.index_add_(0, label * self.bins + cell, rows)
         self.by_prediction.index_add_(0, predicted * self.bins + cell, rows[:, :3])
         outside = (~kept & (target != IGNORED)).sum()
-        self.flags += torch.stack([outside, (kept & confidence.isnan()).sum()]).to(wide)
+        flags = torch.stack([outside, (kept & confidence.isnan()).sum(), *told]).to(wide)
+        self.flags[: len(flags)] += flags
 
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
         """``(C,)`` right and ``(C,)`` all test rows of each class, on the host."""
@@ -144,7 +157,7 @@ class Accumulator:
         return sums[:, _CORRECT], sums[:, _COUNT]
 
     def _host(self) -> tuple[np.ndarray, np.ndarray]:
-        outside, broken = (int(v) for v in self.flags.tolist())
+        outside, broken, off, floored = (int(v) for v in self.flags.tolist())
         if outside:
             raise DataError(
                 f"{outside} rows have a label outside [0, {self.num_classes})",
@@ -155,8 +168,21 @@ class Accumulator:
                 f"the scores of {broken} rows are not numbers",
                 "look for a diverged model or a division by zero before the metrics",
             )
+        if off:
+            raise DataError(
+                f"the probabilities of {off} rows are negative or do not sum to 1 within {_OFF}",
+                "give logits, with input='logits', or the softmax of them in float32",
+            )
         shape = (self.num_classes, self.bins, -1)
         truth, predicted = (s.cpu().numpy().astype(np.float64) for s in self.state[:2])
+        rows = truth[:, _COUNT].sum()
+        if floored > FLOORED * rows:
+            warnings.warn(
+                f"{floored} of {int(rows)} labels have a probability under {_FLOOR}, which counts "
+                f"as {_FLOOR} in the log-likelihood: give logits",
+                UserWarning,
+                stacklevel=3,
+            )
         return truth.reshape(shape), predicted.reshape(shape)
 
     def compute(self, stats: ClassStats, *, worst: int = 10, seed: int = 0) -> dict[str, Any]:
@@ -186,6 +212,7 @@ class Accumulator:
                 f"the statistics have {stats.num_classes} classes, the metrics {self.num_classes}",
                 "use the class counts of the model's training data",
             )
+        check_whole("worst", worst, low=0)
         truth, predicted = self._host()
         group = group_index(stats)
         sums = truth.sum(1)
@@ -239,6 +266,10 @@ class Accumulator:
             "ece_groups": {k: error(truth[group == i]) for i, k in enumerate(GROUPS)},
             "ece_groups_predicted": {k: error(predicted[group == i]) for i, k in enumerate(GROUPS)},
         }
+
+
+def _no_ids(target: Tensor) -> bool:
+    return target.is_floating_point() or target.is_complex()
 
 
 def _number(value: float) -> float | None:

@@ -48,9 +48,14 @@ def score_table(
         target: ``(N,)`` labels.
         num_classes: ``C``.
     """
-    if len(score) == 0 or score.shape != target.shape:
+    if len(score) == 0 or score.shape != target.shape or score.ndim != 1:
         raise DataError(
             f"{len(score)} scores for {len(target)} labels", "give one score for each test row"
+        )
+    if not np.issubdtype(target.dtype, np.integer) or not np.isfinite(score).all():
+        raise DataError(
+            f"labels of {target.dtype}, or scores that are not finite",
+            "give whole class ids, and one finite score for each test row",
         )
     if target.min() < 0 or target.max() >= num_classes:
         raise DataError(

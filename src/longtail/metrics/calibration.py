@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from longtail.errors import DataError
+from longtail.errors import ConfigError, DataError
+from longtail.metrics.checks import check_whole, numbers
 
 __all__ = [
     "binned_error",
@@ -40,7 +42,20 @@ def noise_floor(
 
     Returns:
         Mean and 95th percentile of the error.
+
+    Raises:
+        ConfigError: no draws.
+        DataError: no rows, or confidence outside ``[0, count]``.
     """
+    check_whole("draws", draws)
+    check_whole("seed", seed, low=0)
+    count, confidence = numbers("counts", count), numbers("confidences", confidence)
+    fits = count.ndim == 1 and count.shape == confidence.shape
+    if not fits or not count.sum() > 0 or not (_within(confidence, count) & (count >= 0)).all():
+        raise DataError(
+            f"counts {count.shape} and summed confidences {confidence.shape} are no bins of rows",
+            "give rows and summed confidence per bin, as reliability() does",
+        )
     used = count > 0
     n, total = count[used].astype(np.int64), confidence[used]
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0xECE])))
@@ -49,8 +64,14 @@ def noise_floor(
     return float(error.mean()), float(np.quantile(error, 0.95))
 
 
+def _within(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Sums of numbers in [0, 1], up to rounding."""
+    inside: np.ndarray = (total >= 0) & (total <= count * 1.001)
+    return inside
+
+
 def _pairs(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    conf, ok = (np.asarray(v, dtype=np.float64) for v in (confidence, correct))
+    conf, ok = numbers("confidences", confidence), numbers("correct", correct)
     if conf.ndim != 1 or conf.shape != ok.shape or not len(conf):
         raise DataError(
             f"confidence {conf.shape} and correct {ok.shape} must be two lists of one length",
@@ -58,11 +79,14 @@ def _pairs(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.nd
         )
     if not ((conf >= 0) & (conf <= 1)).all():
         raise DataError("confidences must lie in [0, 1]", "give the probability of the top label")
+    if not ((ok >= 0) & (ok <= 1)).all():
+        raise DataError("correct must lie in [0, 1]", "give 1 for a right row, 0 for a wrong one")
     return conf, ok
 
 
 def reliability(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 15) -> dict[str, Any]:
     """Sums per equal-width, right-closed bin: ``edges``, ``count``, ``correct``, ``confidence``."""
+    check_whole("bins", bins)
     conf, ok = _pairs(confidence, correct)
     edges = np.linspace(0, 1, bins + 1)
     cell = np.clip(np.digitize(conf, edges, right=True) - 1, 0, bins - 1)
@@ -89,6 +113,7 @@ def ece(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 15) -> float:
 
 
 def _mass_bins(conf: np.ndarray, bins: int) -> list[np.ndarray]:
+    check_whole("bins", bins)
     order = np.argsort(conf, kind="stable")
     return [part for part in np.array_split(order, bins) if len(part)]
 
@@ -98,6 +123,8 @@ def ece_mass(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 15, power
 
     ``power=2`` gives the root mean square form ``sqrt(sum_b (n_b / N) (acc_b - conf_b)^2)``.
     """
+    if not isinstance(power, Real) or not 0 < float(power) < np.inf:
+        raise ConfigError(f"power must be a positive number, not {power!r}", "1 is usual")
     conf, ok = _pairs(confidence, correct)
     parts = _mass_bins(conf, bins)
     terms = [len(p) * abs(ok[p].mean() - conf[p].mean()) ** power for p in parts]

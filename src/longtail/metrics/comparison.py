@@ -10,6 +10,7 @@ import numpy as np
 
 from longtail.errors import ConfigError, DataError, nearest
 from longtail.metrics.bootstrap import STATISTICS, resample, score_table, statistic_weights
+from longtail.metrics.checks import check_between, check_whole, whole_numbers
 from longtail.metrics.groups import group_index
 from longtail.metrics.significance import holm, mdd, verdict
 from longtail.types import ClassStats
@@ -53,9 +54,21 @@ class Scores:
 
 def _sorted(run: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     def column(name: str) -> np.ndarray:
-        return np.asarray(run[name] if isinstance(run, Mapping) else getattr(run, name))
+        try:
+            return np.asarray(run[name] if isinstance(run, Mapping) else getattr(run, name))
+        except (KeyError, AttributeError):
+            raise DataError(
+                f"a run of {type(run).__name__} has no {name!r}",
+                "give ids, target and prediction of each test row",
+            ) from None
 
-    ids, target = column("ids").astype(str), column("target").astype(np.int64)
+    ids = column("ids").astype(str)
+    target, said = (whole_numbers(k, column(k)) for k in ("target", "prediction"))
+    if not ids.shape == target.shape == said.shape:
+        raise DataError(
+            f"a run has {ids.size} ids, {len(target)} targets and {len(said)} predictions",
+            "give ids, target and prediction of each test row",
+        )
     order = np.argsort(ids, kind="stable")
     ids, target = ids[order], target[order]
     twice = ids[1:][ids[1:] == ids[:-1]]
@@ -64,7 +77,7 @@ def _sorted(run: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             f"{len(twice)} sample ids occur twice, such as {twice[0]!r}",
             "test rows need unique ids to be paired",
         )
-    right = (column("prediction").astype(np.int64)[order] == target).astype(np.float64)
+    right = (said[order] == target).astype(np.float64)
     return ids, target, right
 
 
@@ -168,6 +181,14 @@ def paired(
     seed: int = 0,
 ) -> dict[str, Comparison | None]:
     """The same as :func:`compare` on aligned scores ``(S_a, N)`` and ``(S_b, N)``."""
+    check_whole("draws", draws)
+    check_whole("seed", seed, low=0)
+    check_between("level", level, "0.95 is usual")
+    if a.ndim != 2 or b.ndim != 2 or not (a.shape[1:] == b.shape[1:] == np.shape(target)):
+        raise DataError(
+            f"scores {a.shape} and {b.shape} do not fit {np.shape(target)} labels",
+            "give (seeds, rows) of the same test rows twice",
+        )
     difference = a.mean(0) - b.mean(0)
     values, table = score_table(difference, target, stats.num_classes)
     group = group_index(stats)
@@ -289,7 +310,18 @@ def confused_pairs(
         ``target``, ``prediction``, ``count`` and ``share`` (of the rows of the true class), by
         descending count, ties by name.
     """
-    y, hat = np.asarray(target, dtype=np.int64), np.asarray(prediction, dtype=np.int64)
+    y, hat = whole_numbers("labels", target), whole_numbers("predictions", prediction)
+    if y.shape != hat.shape or (len(y) and min(y.min(), hat.min()) < 0):
+        raise DataError(
+            f"{len(hat)} predictions for {len(y)} labels, or ids under 0",
+            "give one prediction for each label, and leave rows without a label out",
+        )
+    check_whole("top", top)
+    if names and len(y) and len(names) <= max(y.max(), hat.max()):
+        raise DataError(
+            f"{len(names)} names for class ids up to {max(y.max(), hat.max())}",
+            "give one name a class",
+        )
     wrong = y != hat
     if not wrong.any():
         return []

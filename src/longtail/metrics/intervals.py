@@ -8,6 +8,7 @@ from scipy.special import ndtri
 
 from longtail.errors import DataError
 from longtail.metrics.bootstrap import STATISTICS, resample, score_table
+from longtail.metrics.checks import check_between, check_whole, numbers, whole_numbers
 from longtail.metrics.groups import group_index
 from longtail.types import ClassStats
 
@@ -39,9 +40,16 @@ def intervals(
         Statistic -> ``[low, high]``, or ``None`` for an empty group (or without rows).
 
     Raises:
+        ConfigError: no draws, or a level outside ``(0, 1)``.
         DataError: lists of different length, or labels outside ``[0, C)``.
     """
-    y, ok = np.asarray(target), np.asarray(correct, dtype=np.float64)
+    _settings(draws, level, seed)
+    y, ok = whole_numbers("labels", target), numbers("correct", correct)
+    if y.shape != ok.shape or not ((ok >= 0) & (ok <= 1)).all():
+        raise DataError(
+            f"correct {ok.shape} must be one number in [0, 1] for each of {len(y)} labels",
+            "give 1 for a right row, 0 for a wrong one, or the share of seeds",
+        )
     if not len(y):
         return dict.fromkeys(STATISTICS)
     values, table = score_table(ok, y, stats.num_classes)
@@ -68,10 +76,20 @@ def intervals_from_counts(
         seed: of the draws.
 
     Raises:
+        ConfigError: no draws, or a level outside ``(0, 1)``.
         DataError: more right rows than rows, or lists of another length than ``C``.
     """
-    k, m = (np.asarray(v, dtype=np.float64).round().astype(np.int64) for v in (correct, total))
-    if k.shape != m.shape or k.shape != (stats.num_classes,) or (k > m).any() or (k < 0).any():
+    _settings(draws, level, seed)
+    given = [numbers("counts", v) for v in (correct, total)]
+    finite = all(np.isfinite(v).all() for v in given)
+    k, m = (np.where(np.isfinite(v), v, 0).round().astype(np.int64) for v in given)
+    if (
+        not finite
+        or k.shape != m.shape
+        or k.shape != (stats.num_classes,)
+        or (k > m).any()
+        or (k < 0).any()
+    ):
         raise DataError(
             f"right rows {k.shape} and test rows {m.shape} do not fit {stats.num_classes} classes",
             "give two lists of C counts with 0 <= correct <= total",
@@ -80,6 +98,12 @@ def intervals_from_counts(
         return dict.fromkeys(STATISTICS)
     values, table = np.array([0.0, 1.0]), np.stack([m - k, k], 1)
     return _percentiles(values, table, stats, draws, level, seed)
+
+
+def _settings(draws: int, level: float, seed: int) -> None:
+    check_whole("draws", draws)
+    check_whole("seed", seed, low=0)
+    check_between("level", level, "0.95 is usual")
 
 
 def _percentiles(
@@ -104,6 +128,7 @@ def wilson(correct: int, total: int, *, level: float = 0.95) -> tuple[float, flo
 
     Reference: Wilson, JASA 1927.
     """
+    check_between("level", level, "0.95 is usual")
     if not 0 <= correct <= total:
         raise DataError(f"{correct} of {total} is no share", "give 0 <= correct <= total")
     if total == 0:

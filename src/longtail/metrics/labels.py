@@ -72,7 +72,10 @@ def _refuse(y: NDArray[Any], num_classes: int) -> None:
 
 
 def _ids(labels: Labels, what: str) -> NDArray[Any]:
-    values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    try:
+        values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    except ValueError:  # lists of unequal length
+        values = np.empty((0, 0))
     if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
         raise DataError(
             f"the {what} has dtype {values.dtype} and shape {values.shape}",

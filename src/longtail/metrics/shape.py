@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from longtail.errors import DataError
+from longtail.metrics.checks import numbers
 
 __all__ = ["gini", "shape"]
 
@@ -66,7 +67,7 @@ def shape(counts: ArrayLike) -> dict[str, Any]:
 
 
 def _counts(counts: ArrayLike) -> np.ndarray:
-    n = np.asarray(counts, dtype=np.float64)
+    n = numbers("class counts", counts)
     if n.ndim != 1 or len(n) < 2 or not np.isfinite(n).all() or (n < 0).any() or not n.sum():
         raise DataError(
             f"class counts must be at least two numbers, not negative and not all zero; got "

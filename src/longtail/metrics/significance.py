@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from longtail.errors import DataError
+from longtail.errors import ConfigError, DataError
+from longtail.metrics.checks import check_between, check_whole, numbers
 
 __all__ = ["holm", "mdd", "required_test_per_class", "seed_row_variance", "verdict"]
 
@@ -21,7 +22,7 @@ def holm(p: ArrayLike) -> np.ndarray:
 
     Reference: Holm, Scandinavian Journal of Statistics 1979.
     """
-    values = np.asarray(p, dtype=np.float64)
+    values = numbers("p-values", p)
     if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
         raise DataError(f"p-values must be numbers in [0, 1], not {p!r}", "give a list of them")
     order = np.argsort(values, kind="stable")
@@ -54,10 +55,20 @@ def mdd(
     Returns:
         A fraction: 0.04 is four points.
     """
-    m = np.asarray(test_counts, dtype=np.float64)
-    psi = np.broadcast_to(np.asarray(discordance, dtype=np.float64), m.shape)
-    seen = m > 0
-    if m.ndim != 1 or not seen.any() or (m < 0).any():
+    check_between("power", power, "0.8 is usual")
+    check_between("level", level, "0.95 is usual")
+    if not 0 <= seed_variance < np.inf:
+        raise ConfigError(
+            f"the variance over seeds must not be negative, not {seed_variance}", "give 2 s^2 / S"
+        )
+    m, psi = numbers("test counts", test_counts), numbers("discordance", discordance)
+    if psi.shape not in ((), m.shape) or not (psi >= 0).all():
+        raise DataError(
+            f"discordance {psi.shape} does not fit test counts {m.shape}",
+            "give one share that is not negative, or one for each class",
+        )
+    psi, seen = np.broadcast_to(psi, m.shape), m > 0
+    if m.ndim != 1 or not seen.any() or not (m >= 0).all():
         raise DataError(
             "the test counts must be a list with at least one class that has test rows",
             f"got {m.tolist() if m.ndim else float(m)!r}"[:200],
@@ -70,8 +81,12 @@ def required_test_per_class(
     delta: float, num_classes: int, *, discordance: float = 0.2, power: float = 0.8
 ) -> int:
     """Test rows of each class that show a difference ``delta`` of balanced accuracy."""
-    if delta <= 0:
+    check_whole("num_classes", num_classes)
+    check_between("power", power, "0.8 is usual")
+    if not 0 < delta < np.inf:
         raise DataError(f"a difference of {delta} cannot be shown", "give delta > 0")
+    if not 0 <= discordance < np.inf:
+        raise DataError(f"discordance must be a share, not {discordance}", "0.2 is usual")
     z = float(ndtri(0.975) + ndtri(power))
     return ceil(z * z * discordance / (num_classes * delta * delta))
 
@@ -100,10 +115,10 @@ def seed_row_variance(scores: ArrayLike) -> dict[str, float]:
         ``interaction``, and ``mean``: the variance of the overall mean
         ``row / N + seed / S + interaction / (S N)``.
     """
-    x = np.asarray(scores, dtype=np.float64)
-    if x.ndim != 2 or min(x.shape) < 2:
+    x = numbers("scores", scores)
+    if x.ndim != 2 or min(x.shape) < 2 or not np.isfinite(x).all():
         raise DataError(
-            f"scores of shape {x.shape} have no two seeds and two rows",
+            f"scores of shape {x.shape} have no two seeds and two rows, or are not finite",
             "give (seeds, rows) with at least two of each",
         )
     s, n = x.shape

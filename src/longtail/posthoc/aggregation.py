@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from longtail.errors import ConfigError, DataError
+from longtail.posthoc.checks import check_labels, check_rows, check_seed
 from longtail.posthoc.em import estimate_prior
 from longtail.posthoc.prior import shift_offset
 from longtail.posthoc.temperature import balanced_temperature
@@ -43,6 +44,11 @@ class Aggregation:
 
 def combine(expert_logits: Tensor, weights: Tensor) -> Tensor:
     """``sum_e w_e z_e``: ``(E, N, C)`` and ``(E,)`` to ``(N, C)``."""
+    if expert_logits.ndim != 3 or weights.shape != expert_logits.shape[:1]:
+        raise DataError(
+            f"weights {tuple(weights.shape)} do not fit expert logits {tuple(expert_logits.shape)}",
+            "give one weight for each expert, and logits (E, N, C)",
+        )
     return torch.einsum("e,enc->nc", weights.to(expert_logits), expert_logits)
 
 
@@ -104,10 +110,13 @@ def aggregate(
     Reference: Zhang et al., NeurIPS 2022 (SADE); the guard is this library's own.
     """
     v1, v2 = _checked(view1, view2)
-    if epochs < 1 or batch_size < 1 or lr <= 0:
+    check_seed(seed)
+    finite = 0 < lr < np.inf and 0 <= momentum < 1 and 0 <= weight_decay < np.inf
+    if epochs < 1 or batch_size < 1 or not finite:
         raise ConfigError(
-            f"adaptation cannot run with epochs={epochs}, batch_size={batch_size}, lr={lr}",
-            "give positive numbers",
+            f"adaptation cannot run with epochs={epochs}, batch_size={batch_size}, lr={lr}, "
+            f"momentum={momentum}, weight_decay={weight_decay}",
+            "give positive numbers, and a momentum in [0, 1)",
         )
     pace = _Pace(epochs, batch_size, lr, momentum, weight_decay)
     learned, stopped = _learn(v1, v2, seed, pace)
@@ -188,6 +197,9 @@ def _guard(
             f"{experts} experts and {c} classes",
             "give (E, M, C) and (M,)",
         )
+    check_labels(target, len(target), c)
+    check_rows(logits.transpose(0, 1).flatten(1), "validation")
+    target = target.long()
     even = torch.full((c,), 1 / c, dtype=torch.float64)
     to_even = shift_offset(even if effective is None else effective, even)
     heat = balanced_temperature(logits.mean(0) + to_even, target)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from longtail.errors import ConfigError
+from longtail.errors import CheckpointError, ConfigError, DataError
+from longtail.functional.precision import kept_wide, no_autocast, widen
+from longtail.posthoc.checks import check_labels, check_logits, check_rows, vector
 from longtail.types import ClassStats, Outputs, Part
 
 __all__ = ["Adjuster", "FitData"]
@@ -52,8 +54,10 @@ class Adjuster(Part):
     """Turns the outputs of a trained model into adjusted logits.
 
     ``fit`` writes what it learned into buffers, scalars too, so that the state dict of an
-    adjuster is all of it. :meth:`notes` are sentences for the user, such as a default taken because
-    there was no validation data.
+    adjuster is all of it; a buffer that is no scalar has a row for each class. :meth:`notes` are
+    sentences for the user, such as a default taken because there was no validation data.
+
+    A subclass fills :meth:`on_fit` and :meth:`on_transform`: what they get has been checked.
     """
 
     def __init__(self) -> None:
@@ -68,9 +72,20 @@ class Adjuster(Part):
         return self._notes
 
     def restore(self, state: Mapping[str, Tensor]) -> Self:
-        """Load a saved state dict; an empty one leaves the adjuster as it is."""
+        """Load a saved state dict; an empty one leaves the adjuster as it is.
+
+        Raises:
+            CheckpointError: the state of something else.
+        """
         if state:
-            self.load_state_dict(dict(state))
+            try:
+                self.load_state_dict(dict(state))
+            except (AttributeError, RuntimeError, TypeError) as error:
+                raise CheckpointError(
+                    f"the state with {', '.join(map(str, state))} is not that of a "
+                    f"{type(self).__name__}",
+                    "load it into the adjuster that it was saved from",
+                ) from error
         return self
 
     def fit(self, data: FitData) -> Self:
@@ -78,11 +93,20 @@ class Adjuster(Part):
 
         Args:
             data: validation outputs and labels where there are any, and training statistics.
+
+        Raises:
+            DataError: logits of another number of classes, or that are not finite; labels that
+                are no class ids, or of another number.
         """
+        data, left_out = _checked(data)
         self.bind(data.stats)
         if not data.allow_double and (data.prior_unknown or data.prior is not None):
             self.check_prior(data.stats, None if data.prior_unknown else data.prior)
+        self._notes = ()
         self.on_fit(data)
+        if left_out:
+            line = f"{left_out} validation rows of classes without training samples are left out"
+            self._notes = (*self._notes, line)
         self.fitted.fill_(True)
         return self
 
@@ -90,8 +114,34 @@ class Adjuster(Part):
         """Write the buffers; the part of :meth:`fit` that a subclass fills."""
 
     def transform(self, outputs: Outputs) -> Tensor:
-        """Adjusted logits ``(B, C)``."""
+        """Adjusted logits ``(B, C)``, float32 or wider, under autocast too.
+
+        Raises:
+            ConfigError: the adjuster is not fitted.
+            DataError: no outputs, or logits of another number of classes than it was fitted for.
+        """
+        self.ready()
+        if not isinstance(outputs, Outputs):
+            raise DataError(
+                f"{type(self).__name__} adjusts the outputs of a network, not a "
+                f"{type(outputs).__name__}",
+                "give Outputs(logits, features)",
+            )
+        logits = outputs.logits
+        check_logits(logits, self.num_classes())
+        with no_autocast(logits.device.type):
+            return self.on_transform(outputs.with_logits(widen(logits)))
+
+    def on_transform(self, outputs: Outputs) -> Tensor:
+        """Adjusted logits ``(B, C)`` of logits that are float32 or wider; a subclass fills it."""
         raise NotImplementedError
+
+    def num_classes(self) -> int | None:
+        """``C`` of what was learned; ``None`` where nothing says it."""
+        sizes = {len(b) for b in self.buffers(recurse=False) if b.ndim}
+        if len(sizes) == 1:
+            return sizes.pop()
+        return None if self.stats is None else self.stats.num_classes
 
     def forward(self, outputs: Outputs) -> Tensor:
         """The same as :meth:`transform`."""
@@ -146,17 +196,40 @@ class Adjuster(Part):
                 self._buffers[name] = torch.empty_like(given)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move, but keep offsets and strengths as wide as they are (``model.half()``)."""
+        return super()._apply(kept_wide(fn), recurse)  # type: ignore[no-untyped-call, no-any-return]
 
-def widened(logits: Tensor) -> Tensor:
-    """Half-precision logits as float32; others as they are."""
-    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+def _checked(data: FitData) -> tuple[FitData, int]:
+    """The data without validation rows of masked classes, and how many these were."""
+    labelled = data.labelled
+    if labelled is None:
+        return data, 0
+    outputs, target = labelled
+    present = data.stats.present
+    check_logits(outputs.logits, len(present))
+    check_labels(target, len(outputs.logits), data.stats.num_classes)
+    check_rows(outputs.logits, "validation", live=present)
+    target = target.long()
+    kept = present[target.cpu()]
+    if bool(kept.all()):
+        return replace(data, target=target), 0
+    rows = kept.to(target.device)
+    here = kept.to(outputs.logits.device)
+    experts = outputs.expert_logits
+    outputs = Outputs(
+        outputs.logits[here], outputs.features[kept.to(outputs.features.device)],
+        None if experts is None else experts[:, here],
+    )  # fmt: skip
+    return replace(data, outputs=outputs, target=target[rows]), int((~kept).sum())
 
 
 def refuse_corrected(name: str, stats: ClassStats, prior: Tensor | None) -> None:
     """Refuse a model that answers to another prior than that of its training data."""
     if prior is None:
         return
-    natural, own = stats.prior, prior.detach().cpu().double()
+    natural, own = stats.prior, vector("the prior", prior, stats.num_classes)
     own = own / own.sum()
     if 0.5 * float((natural - own).abs().sum()) > 0.01:
         raise ConfigError(

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from longtail.errors import DataError
+
 __all__ = ["bbse", "bbse_error", "mean_by_class", "moments"]
 
 _HEAVY = 1e4
@@ -41,11 +43,20 @@ def bbse(confusion: Tensor, mean: Tensor, *, rows: int | None = None) -> Tensor:
     Returns:
         ``(C,)`` float64.
 
+    Raises:
+        DataError: shapes that do not fit, or entries that are no shares.
+
     Reference: Lipton, Wang and Smola, ICML 2018; the constraint is this library's.
     """
     from scipy.optimize import nnls
 
-    r, mu = confusion.double().numpy(), mean.double().numpy()
+    r, mu = (v.detach().cpu().double().numpy() for v in (confusion, mean))
+    shares = all(np.isfinite(v).all() and (v >= 0).all() for v in (r, mu))
+    if mu.ndim != 1 or r.shape != (len(mu), len(mu)) or not shares or not mu.sum() > 0:
+        raise DataError(
+            f"a confusion {r.shape} and a mean prediction {mu.shape} must be shares of C classes",
+            "give (C, C) whose columns sum to one, and (C,)",
+        )
     root = np.ones_like(mu) if rows is None else 1 / np.sqrt(np.maximum(mu, 1 / rows))
     heavy = _HEAVY * float(root.max())  # the row that makes the shares sum to one
     left = np.vstack([root[:, None] * r, np.full(len(mu), heavy)])

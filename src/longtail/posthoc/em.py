@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from longtail.errors import DataError
+from longtail.errors import ConfigError, DataError
+from longtail.posthoc.checks import vector
 
 __all__ = ["EMFit", "estimate_prior"]
 
@@ -54,23 +55,24 @@ def estimate_prior(
         max_steps: at most so many steps.
 
     Raises:
-        DataError: rows that are no probabilities, or priors of another length.
+        ConfigError: no step, or a tolerance that is negative or no number.
+        DataError: rows that are no probabilities, or priors that are none or of another length.
 
     Reference: Saerens, Latinne and Decaestecker, Neural Computation 2002.
     """
     p = _checked(p)
     u, c = p.shape
-    start = source if reference is None else reference
-    for name, value in (("source", source), ("reference", start)):
-        if value.shape != (c,):
-            raise DataError(
-                f"the {name} prior has shape {tuple(value.shape)}, not ({c},)", "one value a class"
-            )
-    src, ref = (v.detach().cpu().double().clamp_min(0) for v in (source, start))
+    if max_steps < 1 or not tolerance >= 0:
+        raise ConfigError(
+            f"the iteration cannot run with max_steps={max_steps}, tolerance={tolerance}",
+            "give one step or more, and a tolerance such as 1e-8",
+        )
+    src = vector("the source prior", source, c)
+    ref = src if reference is None else vector("the reference prior", reference, c)
     src, ref = src / src.sum(), ref / ref.sum()
     live = src > 0
     ratio = torch.where(live, p / torch.where(live, src, 1.0), 0.0)
-    extra = c * ref if alpha is None else alpha.detach().cpu().double()
+    extra = c * ref if alpha is None else _pseudo_counts(alpha, c)
     q = torch.where(live, ref.clamp_min(1 / (10 * u)), 0.0)
     q = q / q.sum()
     chunk = max(1, _CHUNK // c)
@@ -85,6 +87,16 @@ def estimate_prior(
         if moved < tolerance:
             return EMFit(q, True, step)
     return EMFit(q, False, max_steps)
+
+
+def _pseudo_counts(alpha: Tensor, classes: int) -> Tensor:
+    a = alpha.detach().cpu().double()
+    if a.shape != (classes,) or not torch.isfinite(a).all() or (a < 0).any():
+        raise DataError(
+            f"pseudo-counts of shape {tuple(a.shape)} must be {classes} finite numbers, not negative",
+            "give one for each class, or leave alpha out",
+        )
+    return a
 
 
 def _checked(p: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.posthoc.bbse import bbse, bbse_error, mean_by_class, moments
+from longtail.posthoc.checks import check_labels, check_rows, check_seed, vector
 from longtail.posthoc.em import estimate_prior
 from longtail.posthoc.prior import shift_offset
 from longtail.posthoc.resampled import Resampled
@@ -138,23 +140,35 @@ def estimate_target_prior(
 
     Raises:
         ConfigError: an unknown method, or too few resamples.
-        DataError: logits that are not finite or do not fit; no labelled rows.
+        DataError: logits that are not finite or do not fit; labels outside ``[0, C)``; no
+            labelled rows; a reference that is no prior.
 
     References: Saerens, Latinne and Decaestecker, Neural Computation 2002; Lipton, Wang and Smola,
     ICML 2018; for calibration first, Alexandari, Kundaje and Shrikumar, ICML 2020.
     """
-    if method not in METHODS:
-        raise UnknownNameError("method of prior estimation", method, METHODS)
-    if resamples < 100:
-        raise ConfigError(f"{resamples} resamples give no interval", "give 100 or more")
+    _settings(method, resamples, names, unlabelled)
+    check_seed(seed)
+    effective = vector("the effective prior", effective)
     new, old = _scores(unlabelled, "unlabelled"), _scores(labelled, "labelled")
-    task, frame = _task(new, old, target.detach().cpu().long(), effective)
-    ref = torch.full_like(frame, 1 / len(frame)) if reference is None else reference.double().cpu()
-    ref = torch.where(task.live, ref, 0.0)
+    task, frame = _task(new, old, target.detach().cpu(), effective)
+    expected = torch.ones_like(frame) if reference is None else reference
+    ref = vector("the reference prior", expected, len(frame))
+    ref = vector("the reference prior of the model's classes", torch.where(task.live, ref, 0.0))
     ref = ref / ref.sum()
     found = _Found.of(task, method, ref)
     span = _span(task, found, method, resamples, seed)
     return _judged(task, found, method, span, (new, ref, frame), names)
+
+
+def _settings(method: str, resamples: int, names: Sequence[str], unlabelled: Tensor) -> None:
+    if method not in METHODS:
+        raise UnknownNameError("method of prior estimation", method, METHODS)
+    if not isinstance(resamples, Integral) or resamples < 100:
+        raise ConfigError(f"{resamples!r} resamples give no interval", "give 100 or more")
+    if names and len(names) != unlabelled.shape[-1]:
+        raise DataError(
+            f"{len(names)} class names for {unlabelled.shape[-1]} classes", "give one name a class"
+        )
 
 
 def _task(new: Tensor, old: Tensor, target: Tensor, effective: Tensor) -> tuple[Resampled, Tensor]:
@@ -166,12 +180,20 @@ def _task(new: Tensor, old: Tensor, target: Tensor, effective: Tensor) -> tuple[
             f"and a prior of {len(effective)} do not fit",
             "give logits (U, C) and (M, C), labels (M,) and a prior (C,)",
         )
+    check_labels(target, len(old), c)
     even = torch.full((c,), 1 / c, dtype=torch.float64)
     frame = shift_offset(effective, even)
+    own = torch.isfinite(frame)[target.long()]  # rows of masked classes say nothing of the others
+    if not own.any():
+        raise DataError(
+            "every labelled row is of a class that the model masks",
+            "label rows of the classes that the model was trained on",
+        )
+    left_out, old, target = int((~own).sum()), old[own], target[own].long()
     heat = balanced_temperature(old + frame, target)
     known = abs(np.log(heat)) < BOUND - 0.01
     heat = heat if known else 1.0
-    task = Resampled(new + frame, old + frame, target, heat, torch.isfinite(frame), known)
+    task = Resampled(new + frame, old + frame, target, heat, torch.isfinite(frame), known, left_out)
     return task, frame
 
 
@@ -182,9 +204,7 @@ def _scores(logits: Tensor, what: str) -> Tensor:
             f"there are no {what} rows in logits {tuple(z.shape)}",
             "hold labelled rows back with --validation 0.1, and give rows to estimate from",
         )
-    bad = int((~torch.isfinite(z)).any(1).sum())
-    if bad:
-        raise DataError(f"the logits of {bad} {what} rows are not finite", "check the model")
+    check_rows(z, what)
     return z
 
 
@@ -270,6 +290,8 @@ def _judged(
     if disagreement > spread:
         other = "bbse" if method == "em" else "em"
         care.append(f"{other} finds another mix: they differ by {100 * disagreement:.1f} points")
+    if task.left_out:
+        care.append(f"{task.left_out} labelled rows of masked classes are left out")
     if not task.known:
         care.append("labelled rows do not say how sure the model may be: temperature 1 is taken")
     notes = ["many rows and classes: a normal interval, without resamples"] if drawn is None else []

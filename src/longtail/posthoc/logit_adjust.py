@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from longtail.errors import ConfigError
-from longtail.posthoc.base import Adjuster, FitData, refuse_corrected, widened
+from longtail.functional.precision import widen
+from longtail.posthoc.base import Adjuster, FitData, refuse_corrected
+from longtail.posthoc.checks import check_strength, vector
 from longtail.posthoc.choice import best_on_plateau, scores_over, tau_grid, winning_range
 from longtail.types import ClassStats, Outputs
 
@@ -42,8 +43,8 @@ class LogitAdjust(Adjuster):
 
     def __init__(self, tau: float | None = None, *, class_counts: Any = None) -> None:
         super().__init__()
-        if tau is not None and not 0 <= tau <= 100:
-            raise ConfigError(f"tau must lie in [0, 100], not {tau}", "1 is the usual value")
+        if tau is not None:
+            check_strength("tau", tau, "1 is the usual value")
         self.tau = tau
         start = torch.tensor(1.0 if tau is None else tau, dtype=torch.float64)
         self.register_buffer("strength", start)
@@ -73,7 +74,7 @@ class LogitAdjust(Adjuster):
             self._notes = ("no validation data: tau is 1.0, not chosen",)
             return
         outputs, target = labelled
-        logits, grid = widened(outputs.logits.detach()), tau_grid()
+        logits, grid = widen(outputs.logits.detach()), tau_grid()
         finite = torch.where(data.stats.present, data.stats.log_prior, 0.0).to(logits)
         mask = torch.where(data.stats.present, 0.0, -torch.inf).to(logits)
 
@@ -90,10 +91,8 @@ class LogitAdjust(Adjuster):
                 "they borrow the recall of their shot group",
             )
 
-    def transform(self, outputs: Outputs) -> Tensor:
-        """Adjusted logits ``(B, C)``, float32 or wider."""
-        self.ready()
-        z = widened(outputs.logits)
+    def on_transform(self, outputs: Outputs) -> Tensor:
+        z = outputs.logits
         masked = torch.isneginf(self.log_prior)
         offset = torch.where(masked, -torch.inf, -self.strength * self.log_prior)
         return z + offset.to(z)
@@ -101,10 +100,9 @@ class LogitAdjust(Adjuster):
     def effective_prior(self, prior: Tensor) -> Tensor:
         """``prior * trained^-tau``, normalised."""
         self.ready()
-        log = prior.double().log() - self.strength * torch.where(
-            torch.isneginf(self.log_prior), 0.0, self.log_prior
-        )
-        return log.softmax(0)
+        prior, trained = vector("the prior", prior, self.num_classes()), self.log_prior.cpu()
+        moved = self.strength.cpu() * torch.where(torch.isneginf(trained), 0.0, trained)
+        return (prior.log() - moved).softmax(0)
 
     def describe(self) -> dict[str, Any]:
         """``tau`` in use, and whether it was chosen."""

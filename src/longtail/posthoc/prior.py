@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from longtail.errors import ConfigError, DataError, nearest
-from longtail.posthoc.base import Adjuster, FitData, widened
+from longtail.functional.precision import widen
+from longtail.posthoc.base import Adjuster, FitData
+from longtail.posthoc.checks import check_logits, vector
 from longtail.types import ClassStats, Outputs
 
 __all__ = ["PriorShift", "effective_prior", "read_target_prior", "shift", "shift_offset"]
@@ -51,7 +55,7 @@ def effective_prior(
             over a tenth of the training prior's.
         DataError: values that are not finite, or of another length.
     """
-    pi = _vector("natural", natural, len(natural))
+    pi = vector("natural", natural, len(natural))
     pi = pi / pi.sum()
     seen = pi > 0
     log_pi = torch.where(seen, pi, 1.0).log()
@@ -63,7 +67,7 @@ def effective_prior(
         v = torch.as_tensor(value).detach().double().cpu()
         v = torch.where(seen, v, 1.0) if v.shape == pi.shape else v
         if name in ("sampler", "weight"):
-            logs[name] = _vector(name, v, len(pi)).log()
+            logs[name] = vector(name, v, len(pi)).log()
         elif v.shape != pi.shape or not torch.isfinite(v).all():
             raise DataError(
                 f"the {name} of the logits must be {len(pi)} finite numbers",
@@ -107,21 +111,6 @@ def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(x @ y) / scale if scale else 0.0
 
 
-def _vector(name: str, value: Any, classes: int) -> Tensor:
-    v = torch.as_tensor(value).detach().double().cpu()
-    if v.shape != (classes,):
-        raise DataError(
-            f"{name} must have {classes} entries, not shape {tuple(v.shape)}",
-            "give one number for each class",
-        )
-    if not torch.isfinite(v).all() or (v < 0).any() or not v.sum() > 0:
-        raise DataError(
-            f"{name} must be finite, not negative and not all zero",
-            f"got {v.tolist()[:8]}",
-        )
-    return v
-
-
 def read_target_prior(
     value: str | Path | Mapping[str, float] | Sequence[float] | Tensor,
     *,
@@ -146,8 +135,8 @@ def read_target_prior(
         ``(C,)`` float64, normalised.
 
     Raises:
-        ConfigError: an unknown word or a missing file.
-        DataError: unknown, missing or repeated class names; weights that are not positive;
+        ConfigError: nothing, an unknown word or a missing file.
+        DataError: a file that cannot be read as text; unknown, missing or repeated class names; weights that are not positive;
             shares that do not sum to one.
     """
     if isinstance(value, str) and value == "estimate":
@@ -155,16 +144,21 @@ def read_target_prior(
             "an estimated target prior needs the rows that it is estimated from",
             "give --target-prior estimate to longtail evaluate or predict",
         )
-    base = _vector("effective prior", effective, len(names))
+    if value is None:
+        raise ConfigError(
+            "target_prior is missing",
+            f"give {', '.join(WORDS)}, a CSV file, a mapping or one weight for each class",
+        )
+    base = vector("effective prior", effective, len(names))
     if isinstance(value, str) and value in WORDS:
-        out = {"as_trained": base, "natural": _vector("natural", natural, len(names)),
+        out = {"as_trained": base, "natural": vector("natural", natural, len(names)),
                "uniform": torch.ones(len(names), dtype=torch.float64)}[value]  # fmt: skip
     else:
         if isinstance(value, str | Path):
             value = _read_csv(Path(value))
         if isinstance(value, Mapping):
             value = _by_name(value, names)
-        out = _vector("target_prior", value, len(names))
+        out = vector("target_prior", value, len(names))
         _check_shares(out)
         if (out == 0).any() and not allow_zero:
             zero = [names[c] for c in torch.nonzero(out == 0).flatten().tolist()]
@@ -172,7 +166,7 @@ def read_target_prior(
                 f"target_prior gives weight 0 to {len(zero)} classes: {', '.join(zero[:10])}",
                 "give positive weights, or allow_zero=True to exclude these classes",
             )
-    out = torch.where(base > 0, out, 0.0)
+    out = vector("target_prior of the model's classes", torch.where(base > 0, out, 0.0))
     return out / out.sum()
 
 
@@ -188,24 +182,29 @@ def _check_shares(weights: Tensor) -> None:
 
 
 def _read_csv(path: Path) -> dict[str, float]:
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except (OSError, ValueError):  # too long for a name, or with a zero byte
+        there = False
+    if not there:
         hint = nearest(str(path), WORDS).rstrip("?")
         raise ConfigError(
-            f"target_prior {str(path)!r} is no known word and no file",
+            f"target_prior {str(path)[:200]!r} is no known word and no file",
             f"{hint}, or give a CSV file with columns class,weight",
         )
     out: dict[str, float] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    rows = _csv_rows(path)
     if rows and [c.strip().lower() for c in rows[0]] == ["class", "weight"]:
         rows = rows[1:]
     for number, row in enumerate(rows, 1):
         try:
             name, weight = row[0].strip(), float(row[1])
+            if any(cell.strip() for cell in row[2:]):  # a decimal comma is no point
+                raise ValueError
         except (IndexError, ValueError):
             raise DataError(
                 f"row {number} of {path.name} is no class and weight: {','.join(row)[:60]!r}",
-                "write two columns, class,weight",
+                "write two columns, class,weight, and decimals with a point",
             ) from None
         if name in out:
             raise DataError(f"{path.name} names {name!r} twice", "give each class one row")
@@ -213,8 +212,36 @@ def _read_csv(path: Path) -> dict[str, float]:
     return out
 
 
+def _csv_rows(path: Path) -> list[list[str]]:
+    """Rows with anything in them."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    except UnicodeDecodeError:
+        problem = "it is not UTF-8"
+    except csv.Error as error:
+        problem = str(error)
+    except OSError as error:
+        problem = error.strerror or str(error)
+    raise DataError(
+        f"target_prior file {path.name} cannot be read: {problem}",
+        "save it as UTF-8 text with two columns, class,weight",
+    )
+
+
 def _by_name(value: Mapping[str, float], names: Sequence[str]) -> list[float]:
-    given = {str(k): float(v) for k, v in value.items()}
+    given: dict[str, float] = {}
+    for key, weight in value.items():
+        name = str(key)
+        if name in given:
+            raise DataError(f"target_prior names {name!r} twice", "give each class one weight")
+        try:
+            given[name] = float(weight)
+        except (TypeError, ValueError, RuntimeError):
+            raise DataError(
+                f"target_prior gives class {name!r} no number: {str(weight)[:60]!r}",
+                "give every class a weight",
+            ) from None
     unknown = [k for k in given if k not in set(names)]
     if unknown:
         raise DataError(
@@ -233,9 +260,16 @@ def _by_name(value: Mapping[str, float], names: Sequence[str]) -> list[float]:
 
 def shift_offset(effective: Tensor, target: Tensor, *, strength: float = 1.0) -> Tensor:
     """``(C,)`` float64 ``strength (log target - log effective)``; ``-inf`` where either is 0."""
-    e = _vector("effective prior", effective, len(effective))
-    t = _vector("target_prior", target, len(e))
+    if not isinstance(strength, Real) or not math.isfinite(strength):
+        raise ConfigError(f"the strength of a shift must be finite, not {strength}", "1 is in full")
+    e = vector("effective prior", effective)
+    t = vector("target_prior", target, len(e))
     live = (e > 0) & (t > 0)
+    if not live.any():
+        raise DataError(
+            "target_prior and the effective prior have no class in common",
+            "give weight to a class that the model was trained on",
+        )
     e, t = e / e.sum(), t / t.sum()
     one = torch.ones_like(e)
     moved = strength * (torch.where(live, t, one).log() - torch.where(live, e, one).log())
@@ -254,8 +288,10 @@ def shift(logits: Tensor, effective: Tensor, target: Tensor, *, strength: float 
     Returns:
         ``(..., C)``; the logits themselves where both priors are equal.
     """
-    z = widened(logits)
-    return z + shift_offset(effective, target, strength=strength).to(z)
+    offset = shift_offset(effective, target, strength=strength)
+    check_logits(logits, len(offset))
+    z = widen(logits)
+    return z + offset.to(z)
 
 
 class PriorShift(Adjuster):
@@ -295,16 +331,14 @@ class PriorShift(Adjuster):
         )
         self.offset = shift_offset(effective, wanted).to(self.offset.device)
 
-    def transform(self, outputs: Outputs) -> Tensor:
-        """Shifted logits ``(B, C)``."""
-        self.ready()
-        z = widened(outputs.logits)
-        return z + self.offset.to(z)
+    def on_transform(self, outputs: Outputs) -> Tensor:
+        return outputs.logits + self.offset.to(outputs.logits)
 
     def effective_prior(self, prior: Tensor) -> Tensor:
         """``prior * exp(offset)``, normalised."""
         self.ready()
-        return (prior.double().cpu().log() + self.offset.cpu()).softmax(0)
+        prior = vector("the prior", prior, self.num_classes())
+        return (prior.log() + self.offset.cpu()).softmax(0)
 
     def describe(self) -> dict[str, Any]:
         """The target as it was given."""

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from longtail.errors import ConfigError
-from longtail.posthoc.base import Adjuster, FitData, refuse_corrected, widened
+from longtail.posthoc.base import Adjuster, FitData, refuse_corrected
+from longtail.posthoc.checks import check_strength, vector
 from longtail.posthoc.prior import read_target_prior, shift_offset
 from longtail.types import ClassStats, Outputs
 
@@ -79,8 +79,8 @@ class Recalibration(Adjuster):
         self, beta: float | None = None, target: Any = "uniform", *, class_counts: Any = None
     ) -> None:
         super().__init__()
-        if beta is not None and not 0 <= beta <= 100:
-            raise ConfigError(f"beta must lie in [0, 100], not {beta}", "1 corrects in full")
+        if beta is not None:
+            check_strength("beta", beta, "1 corrects in full")
         self.beta, self.target = beta, target
         start = torch.tensor(1.0 if beta is None else beta, dtype=torch.float64)
         self.register_buffer("strength", start)
@@ -130,10 +130,9 @@ class Recalibration(Adjuster):
                 f"beta chosen without the {missing} classes that have no validation row",
             )
 
-    def transform(self, outputs: Outputs) -> Tensor:
-        """Re-calibrated logits ``(B, C)``, float32 or wider; their softmax is the posterior."""
-        self.ready()
-        z = widened(outputs.logits)
+    def on_transform(self, outputs: Outputs) -> Tensor:
+        """Re-calibrated logits ``(B, C)``: their softmax is the posterior."""
+        z = outputs.logits
         live = torch.isfinite(self.offset)
         moved = torch.where(live, self.strength * torch.where(live, self.offset, 0.0), -torch.inf)
         return z + moved.to(z)
@@ -141,9 +140,9 @@ class Recalibration(Adjuster):
     def effective_prior(self, prior: Tensor) -> Tensor:
         """``prior (target / trained)^beta``, normalised."""
         self.ready()
-        offset = self.offset.cpu()
+        prior, offset = vector("the prior", prior, self.num_classes()), self.offset.cpu()
         moved = self.strength.cpu() * torch.where(torch.isfinite(offset), offset, 0.0)
-        return (prior.double().cpu().log() + moved).softmax(0)
+        return (prior.log() + moved).softmax(0)
 
     def describe(self) -> dict[str, Any]:
         """``beta`` in use, whether it was chosen, and the target."""

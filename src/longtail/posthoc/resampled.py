@@ -28,6 +28,7 @@ class Resampled:
         heat: temperature.
         live: ``(C,)`` classes that are not masked.
         known: the temperature comes from the labelled rows; else it is kept in resamples.
+        left_out: labelled rows of masked classes, which ``old`` does not hold.
     """
 
     new: Tensor
@@ -36,6 +37,7 @@ class Resampled:
     heat: float
     live: Tensor
     known: bool = True
+    left_out: int = 0
 
     @property
     def classes(self) -> int:

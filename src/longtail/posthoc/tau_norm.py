@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from longtail.errors import ConfigError
-from longtail.posthoc.base import Adjuster, FitData, widened
+from longtail.functional.precision import widen
+from longtail.posthoc.base import Adjuster, FitData
+from longtail.posthoc.checks import check_rows, check_strength
 from longtail.posthoc.choice import best_on_plateau, scores_over, tau_grid, winning_power
 from longtail.types import Outputs
 
@@ -35,8 +37,8 @@ class TauNorm(Adjuster):
 
     def __init__(self, tau: float | None = 1.0, *, class_counts: Any = None) -> None:
         super().__init__()
-        if tau is not None and not 0 <= tau <= 100:
-            raise ConfigError(f"tau must lie in [0, 100], not {tau}", "1 is the usual value")
+        if tau is not None:
+            check_strength("tau", tau, "1 is the usual value")
         self.tau = tau
         start = torch.tensor(1.0 if tau is None else tau, dtype=torch.float64)
         self.register_buffer("strength", start)
@@ -52,6 +54,12 @@ class TauNorm(Adjuster):
                 "use a network with a single linear head, or another adjuster",
             )
         raw = data.head_weight.detach().double().cpu()
+        if raw.ndim != 2 or len(raw) != data.stats.num_classes or not raw.isfinite().all():
+            raise ConfigError(
+                f"head weights {tuple(raw.shape)} are no finite (C, D) for "
+                f"{data.stats.num_classes} classes",
+                "give the weights of the model whose training counts these are",
+            )
         norm = raw.norm(dim=1)
         zero = torch.nonzero(norm == 0).flatten().tolist()
         if zero:
@@ -74,8 +82,10 @@ class TauNorm(Adjuster):
             return 1.0
         outputs, target = labelled
         grid = tau_grid()
-        features = widened(outputs.features.detach()).cpu()
+        features = widen(outputs.features.detach()).cpu()
+        _fit_together(features, raw)
         logits = features @ raw.to(features).T  # once for all tau
+        check_rows(logits, "validation")
         logits += torch.where(data.stats.present, 0.0, -torch.inf).to(logits)
         log_norm = norm.log().to(logits)
 
@@ -85,15 +95,10 @@ class TauNorm(Adjuster):
         self.chosen.fill_(True)
         return best_on_plateau(grid, scores_over(grid, right, target, data.stats))
 
-    def transform(self, outputs: Outputs) -> Tensor:
+    def on_transform(self, outputs: Outputs) -> Tensor:
         """Logits ``(B, C)`` of the rescaled head."""
-        self.ready()
-        features = widened(outputs.features)
-        if features.shape[-1] != self.weight.shape[1]:
-            raise ConfigError(
-                f"tau_norm was fitted on {self.weight.shape[1]} features, not {features.shape[-1]}",
-                "fit it on this model",
-            )
+        features = widen(outputs.features)
+        _fit_together(features, self.weight)
         return features @ self.weight.to(features).T
 
     untold = True
@@ -108,3 +113,11 @@ class TauNorm(Adjuster):
             "tau": float(self.strength),
             "chosen_on_validation": bool(self.chosen),
         }
+
+
+def _fit_together(features: Tensor, weight: Tensor) -> None:
+    if features.shape[-1] != weight.shape[1]:
+        raise ConfigError(
+            f"tau_norm was fitted on {weight.shape[1]} features, not {features.shape[-1]}",
+            "fit it on this model",
+        )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from longtail.errors import ConfigError
+from longtail.errors import ConfigError, DataError
 from longtail.posthoc import FitData
 from longtail.registry import Record
 from longtail.testing.contract import check
@@ -163,3 +166,32 @@ def half_precision(record: Record) -> None:
         z = adjuster.transform(Outputs(wide.logits.to(dtype), wide.features.to(dtype)))
         assert z.dtype == torch.float32
         assert torch.isfinite(z).all()
+
+
+@check("adjusters")
+def survives_half_modules(record: Record) -> None:
+    """``module.half()`` and autocast leave offsets and answers wide enough."""
+    data = _fit_data()
+    adjuster = build(record).fit(data)
+    outputs = _outputs(data)
+    z = adjuster.transform(outputs)
+    low = copy.deepcopy(adjuster).half()
+    close(low.transform(outputs), z, tol=1e-6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        close(low.transform(outputs), z, tol=1e-6, what="autocast")
+
+
+@check("adjusters")
+def refuses_what_does_not_fit(record: Record) -> None:
+    """Logits of other classes, labels that are none and logits that are not finite: two lines."""
+    data = _fit_data()
+    adjuster = build(record).fit(data)
+    outputs, target = _outputs(data), data.target
+    assert target is not None
+    fewer = outputs.with_logits(outputs.logits[:, 1:])
+    raises_two_lines(DataError, lambda: adjuster.transform(fewer))
+    broken = outputs.with_logits(outputs.logits.clone())
+    broken.logits[3, 1] = torch.nan
+    for given, labels_given in ((fewer, target), (broken, target), (outputs, target - 1)):
+        bad = replace(data, outputs=given, target=labels_given)
+        raises_two_lines(DataError, functools.partial(build(record).fit, bad))
