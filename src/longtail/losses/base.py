@@ -11,6 +11,7 @@ from torch import Tensor
 
 from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.functional.noise import spread
+from longtail.losses.cosines import check_cosines
 from longtail.losses.inputs import as_rows, no_autocast, spread_weights, weight_vector
 from longtail.losses.weights import Weight
 from longtail.types import ClassStats, Context, Part
@@ -43,6 +44,8 @@ class Loss(Part):
     """
 
     scale: float | None = None
+    #: True where a loss with a scale reads scaled cosines.
+    cosines = True
     #: True where :meth:`per_sample` calls :meth:`noise`.
     noisy = False
     #: True where calls in training mode :meth:`tell` what :meth:`fold` adds to buffers.
@@ -201,6 +204,8 @@ class Loss(Part):
         else:
             rows, _, shape = self._rows(logits, target, sample_weight, features)
             out = rows.sum() if self.reduction == "sum" else rows.reshape(shape)
+        if self._calls == 0 and self.cosines:
+            check_cosines(type(self).__name__, logits, self.scale)
         self._calls += 1
         if not self._deferred:
             self.commit()

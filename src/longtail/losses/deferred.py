@@ -58,6 +58,7 @@ class DeferredLoss(Loss):
             )
         self._before = before
         self.scale = before.scale if inner.scale is None else inner.scale
+        self.cosines = before.cosines and inner.cosines
         self.needs_stats = inner.needs_stats or before.needs_stats
         self.attach(self.progress)
         self.finish(class_counts)
