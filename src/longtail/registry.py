@@ -223,15 +223,21 @@ def _plain(value: Any) -> Any:
 
 
 def _live(value: Any) -> Any:
-    if isinstance(value, Mapping) and "part" in value:
-        return PartSpec.from_data(value)
+    """A value that hashes and goes through YAML and JSON: a dictionary as pairs."""
+    if isinstance(value, Mapping):
+        if "part" in value:
+            return PartSpec.from_data(value)
+        return tuple((k, _live(v)) for k, v in value.items())
     if isinstance(value, list | tuple):
         return tuple(_live(v) for v in value)
     return value
 
 
 def part(name: str, /, *inner: Any, **options: Any) -> PartSpec:
-    """A part spec: ``part("deferred", part("effective_number", beta=0.9999), after=0.8)``."""
+    """A part spec: ``part("deferred", part("effective_number", beta=0.9999), after=0.8)``.
+
+    It keeps lists as tuples, and dictionaries as tuples of pairs in their order.
+    """
     clean = tuple(sorted((k, _live(v)) for k, v in options.items()))
     return PartSpec(name, tuple(_live(v) for v in inner), clean)
 
@@ -285,4 +291,6 @@ def create(kind: str, name: str, *, class_counts: Any = None, **hyperparameters:
     """
     if class_counts is not None:
         hyperparameters["class_counts"] = class_counts
-    return instantiate(kind, part(name, **hyperparameters))
+    given = {k: v for k, v in hyperparameters.items() if isinstance(v, Mapping) and "part" not in v}
+    rest = {k: v for k, v in hyperparameters.items() if k not in given}
+    return instantiate(kind, part(name, **rest), **given)

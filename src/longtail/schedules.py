@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 
 from longtail.errors import ConfigError
 
-__all__ = ["allocate", "constant", "cosine", "steps"]
+__all__ = ["allocate", "check_switch", "constant", "cosine", "steps"]
 
 Schedule = Callable[[float], float]
 
@@ -56,6 +57,17 @@ def _check(warmup: float) -> None:
         raise ConfigError(
             f"warmup must lie in [0, 1), not {warmup}", "give a fraction of the stage"
         )
+
+
+def check_switch(name: str, fraction: float) -> float:
+    """A fraction of the stage from which something else holds: in ``[0, 1)``."""
+    if not isinstance(fraction, Real) or not 0 <= fraction < 1:
+        late = "; at 1 the stage ends before the switch" if fraction == 1 else ""
+        raise ConfigError(
+            f"{name} must lie in [0, 1), not {fraction}{late}",
+            "it is the fraction of the stage before the switch, for example 0.8",
+        )
+    return fraction
 
 
 def allocate(total: int, shares: Sequence[float]) -> list[int]:

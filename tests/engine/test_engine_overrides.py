@@ -61,13 +61,20 @@ def test_values(text: str, value: Any) -> None:
         ("crt", "bn=update_stats", lambda r: r.stages[1].bn, "update_stats"),
         ("ce", "lr_scale=[[backbone, 0.1]]", lambda r: r.stages[0].lr_scale, (("backbone", 0.1),)),
         ("balanced_softmax", "allow_double=true", lambda r: r.allow_double, True),
+        ("ce", "sampler=to_counts(target={0: 5, 3: 7})", lambda r: r.stages[0].sampler,
+         part("to_counts", target=((0, 5), (3, 7)))),
+        ("ce", "sampler=deferred(ros(target={0: 5}))", lambda r: r.stages[0].sampler.inner,
+         (part("ros", target={0: 5}),)),
+        ("rus", "sampler.target={0: 5}", lambda r: r.stages[0].sampler.kwargs["target"], ((0, 5),)),
     ],
 )  # fmt: skip
 def test_paths(recipe: str, setting: str, get: Any, value: Any) -> None:
     made = resolve_recipe(recipe, [setting])
     assert get(made) == value
     hash(made)
-    assert Recipe.from_data(json.loads(json.dumps(made.to_data()))).to_data() == made.to_data()
+    again = Recipe.from_data(json.loads(json.dumps(made.to_data())))
+    assert again == made
+    assert again.to_data() == made.to_data()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ import torch
 
 from longtail.engine.folder import RunFolder, differences
 from longtail.engine.runner import RunConfig, fit
+from longtail.engine.stage import Recipe
 from longtail.errors import ConfigError
+from longtail.registry import part
 
 BASE = RunConfig("digits-lt", "la", epochs=1, progress=False)
 
@@ -38,6 +40,17 @@ def test_a_finished_run_returns_at_once(finished: Path, monkeypatch: pytest.Monk
     run = again(finished)
     assert run.metrics == json.loads((finished / "metrics.json").read_text())
     assert {p: p.stat().st_mtime_ns for p in finished.rglob("*")} == before
+
+
+def test_a_dictionary_in_a_part_is_resumed(tmp_path: Path) -> None:
+    """Class ids stay numbers in the folder, for the same run and for another."""
+    said = "sampler=to_counts(target={0: 20, 9: 30})"
+    first = again(tmp_path / "run", recipe="ce", set=(said,))
+    assert again(tmp_path / "run", recipe="ce", set=(said,)).metrics == first.metrics
+    with pytest.raises(ConfigError, match=r"sampler\.target.*30.*40"):
+        again(tmp_path / "run", recipe="ce", set=(said.replace("30", "40"),))
+    kept = Recipe.from_data(json.loads((tmp_path / "run" / "run.json").read_text())["recipe"])
+    assert kept.stages[0].sampler == part("to_counts", target={0: 20, 9: 30})
 
 
 def test_another_run_is_never_overwritten(finished: Path) -> None:

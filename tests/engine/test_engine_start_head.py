@@ -12,6 +12,7 @@ from longtail.engine.start_head import adopt, plain_answers, rebuilt
 from longtail.errors import CheckpointError
 from longtail.models import Head
 from longtail.registry import instantiate, part
+from longtail.types import ClassStats
 
 FEATURES = 8
 
@@ -40,6 +41,38 @@ def test_an_affine_head_is_folded(name: str, wanted: str) -> None:
     torch.testing.assert_close(logits(mine), logits(theirs))
     scales = mine.state_dict().get("scales")
     assert scales is None or torch.equal(scales, torch.ones(3))
+
+
+def fitted(name: str, *, rows: int = 40, missing: int | None = None, **options: Any) -> Head:
+    """A head that was filled from features."""
+    head = made(name, **options)
+    generator = torch.Generator().manual_seed(5)
+    labels = torch.arange(rows) % 3
+    labels[labels == missing] = 0
+    counts = torch.bincount(labels, minlength=3)
+    features = torch.randn(rows, FEATURES, generator=generator) + labels[:, None]
+    head.fit(features, labels, ClassStats(counts, on_empty="ignore"))
+    return head
+
+
+@pytest.mark.parametrize("wanted", ["linear", "lws", "marc", "disalign", "ncm", "lda"])
+@pytest.mark.parametrize("prior", ["uniform", "natural"])
+def test_a_discriminant_is_folded(wanted: str, prior: str) -> None:
+    """Gaussians of one covariance answer as a linear classifier does."""
+    mine, theirs = made(wanted, moved=False), fitted("lda", prior=prior)
+    assert adopt(mine, theirs)
+    torch.testing.assert_close(logits(mine), logits(theirs), rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_fitted_and_not_linear_is_left_alone() -> None:
+    for theirs in (fitted("ncm"), fitted("lda", missing=2)):
+        mine = made("linear")
+        before = copy.deepcopy(mine.state_dict())
+        assert not adopt(mine, theirs)
+        assert all(torch.equal(v, before[k]) for k, v in mine.state_dict().items())
+    assert not adopt(made("linear", bias=False), fitted("lda")), "its offsets would be lost"
+    for name in ("vmf", "gaussian_proto", "tde", "cosine", "etf"):
+        assert not adopt(made(name), fitted("lda"))
 
 
 def test_a_bias_that_is_not_there_is_zero() -> None:

@@ -54,6 +54,35 @@ def test_what_cannot_be_deferred(options: dict[str, object], said: str) -> None:
         create("loss", "deferred", **options)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "options"),
+    [
+        ("loss", "deferred", {"inner": "focal"}),
+        ("loss", "vs", {}),
+        ("loss", "kps", {}),
+        ("loss", "influence_balanced", {}),
+        ("weight", "deferred", {"inner": "inverse_frequency"}),
+        ("weight", "effective_area", {}),
+        ("sampler", "deferred", {}),
+    ],
+)
+def test_a_switch_that_never_comes_is_refused(
+    kind: str, name: str, options: dict[str, object]
+) -> None:
+    with pytest.raises(ConfigError, match="the stage ends before the switch") as error:
+        create(kind, name, after=1.0, **options)
+    assert str(error.value).count("\n") == 1
+    create(kind, name, after=0.99, **options)
+
+
+def test_a_scale_above_the_largest_of_rare_rows() -> None:
+    """The message names the scale; without late growth there is nothing to bound."""
+    with pytest.raises(ConfigError, match="scale=60 is above largest=50"):
+        create("loss", "kps", scale=60.0)
+    create("loss", "kps", scale=60.0, largest=60.0)
+    assert create("loss", "kps", scale=60.0, after=None, class_counts=[9, 1]).gains.min() == 1
+
+
 def test_a_loss_in_it_keeps_its_place() -> None:
     loss = create("loss", "deferred", inner="ldam", class_counts=[9, 3, 1])
     assert isinstance(loss.inner, LDAM)

@@ -323,7 +323,7 @@ def test_uncertainty_margins_before_and_after_the_first_measurement():
         ("eqlv2", {"mu": math.inf}, "mu must be finite"),
         ("influence_balanced", {"alpha": 0.0}, "alpha must be finite and greater than 0"),
         ("influence_balanced", {"epsilon": 0.0}, "epsilon must be finite and greater"),
-        ("influence_balanced", {"after": 1.5}, r"after must lie in \[0, 1\]"),
+        ("influence_balanced", {"after": 1.5}, r"after must lie in \[0, 1\)"),
         ("influence_balanced", {"gamma": -1.0}, "gamma must be finite and at least 0"),
         ("uncertainty_margin", {"margin": -0.1}, "margin must be finite and at least 0"),
         ("uncertainty_margin", {"margin": 1.5}, "margin 1.5 is over 1"),

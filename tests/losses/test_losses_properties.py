@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -343,3 +344,27 @@ def test_losses_trace_into_one_graph(name):
     loss = make(name, weight=part("deferred", part("effective_number")))
     traced = torch.compile(loss, backend="eager", fullgraph=True)
     torch.testing.assert_close(traced(z, y), loss(z, y))
+
+
+@pytest.mark.parametrize("name", ["ldam", "elm", "kps", "gcl", "uncertainty_margin"])
+def test_logits_that_are_no_scaled_cosines_are_told_once(name):
+    z = torch.randn(32, 5, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    y = torch.arange(32) % 5
+    for wrong, said in ((40 * z, "up to 40"), (z, "before they are scaled")):
+        loss = create("loss", name, scale=20.0, class_counts=N)
+        with pytest.warns(UserWarning, match=said) as told:
+            twice = [loss(wrong, y) for _ in range(2)]
+        assert len(told) == 1
+        assert torch.equal(*twice) or loss.noisy
+        assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize("name", ["ldam", "dot_regression", "focal"])
+def test_logits_of_the_right_size_are_not_told(name):
+    z = torch.randn(32, 5, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loss = create("loss", name, class_counts=N)
+        loss(30 * z.bfloat16(), torch.arange(32) % 5, features=z)
+        few = create("loss", name, class_counts=N)
+        few(0.1 * z[:2], torch.arange(2), features=z[:2])

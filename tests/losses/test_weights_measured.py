@@ -199,7 +199,7 @@ def test_area_refuses_a_class_that_was_not_met():
     np.testing.assert_allclose(masked(), [0.4, 0, 1.6])
     with pytest.raises(ConfigError, match="a batch of 1 shows no correlation"):
         EffectiveArea(batch=1)
-    with pytest.raises(ConfigError, match=r"after must lie in \[0, 1\]"):
+    with pytest.raises(ConfigError, match=r"after must lie in \[0, 1\)"):
         EffectiveArea(after=-0.1)
 
 

@@ -156,6 +156,9 @@ def test_over_smoothing_uses_no_class_counts() -> None:
         ("decoupled_lws", "per_class=0", "k"),
         ("crt", "cache=-1", "cache"),
         ("crt", "cache=8,bn=update_stats", "cache=8 keeps"),
+        ("mislas", "cache=0,bn=update_stats", "cache=0 keeps"),
+        ("shifted_bn", "cache=0", "cache=0 keeps"),
+        ("crt", "cache=never", "null"),
         ("shifted_bn", "cache=8", "cache=8 keeps"),
         (
             "generative_head",
@@ -183,6 +186,13 @@ def test_an_alias_stands_for_its_policy() -> None:
     assert resolve_recipe("shifted_bn").stages[1].bn == "update_stats"
     assert resolve_recipe("shifted_bn").stages[1].cache is None
     assert resolve_recipe("mislas").stages[1].bn == "eval"
+    assert resolve_recipe("mislas").stages[1].cache == 0
+
+
+def test_the_alignment_has_its_published_rate() -> None:
+    """0.1 at a batch of 256, scaled linearly."""
+    made = resolve_recipe("disalign")
+    assert made.stages[1].lr * made.lr * 256 / made.batch == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("recipe", ["lws", "decoupled_lws"])

@@ -215,20 +215,22 @@ def recipe(
     return decorate
 
 
-def cacheable(cache: int | None, bn: str) -> int | None:
-    """The cache of a stage under a BatchNorm policy: features that move are not kept.
+def cacheable(cache: int | str | None, bn: str) -> int | None:
+    """The cache of a stage under a BatchNorm policy; ``"auto"`` keeps features that do not move.
 
     Raises:
-        ConfigError: views to keep were asked for, and ``bn`` moves the features.
+        ConfigError: features to keep were asked for, and ``bn`` moves them.
     """
-    if bn == "eval":
-        return cache
-    if cache:
+    if cache == "auto":
+        return 0 if bn == "eval" else None
+    if isinstance(cache, str):
+        raise UnknownNameError("cache of features called", cache, ["auto", "null"])
+    if cache is not None and bn != "eval":
         raise ConfigError(
             f"cache={cache} keeps features that bn={bn!r} would change at every step",
             "leave the cache out, or keep bn=eval",
         )
-    return None
+    return cache
 
 
 def check_kind(name: str, value: Any, kinds: str, like: Any) -> Any:

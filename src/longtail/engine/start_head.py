@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from longtail.errors import CheckpointError
-from longtail.models import CosineHead, Head, LinearHead, seeded
+from longtail.models import CosineHead, FittedHead, Head, LinearHead, seeded
 from longtail.registry import PartSpec, instantiate
 
 __all__ = ["adopt", "plain_answers", "rebuilt"]
@@ -49,7 +49,8 @@ def adopt(mine: Head, theirs: Head, *, anew: bool = False) -> bool:
     """Give a classifier the weights of another where the logits stay the same.
 
     Tried in turn: ``W h + b`` folded into weight and bias, which leaves a correction (scales,
-    margins) at the identity; the whole state. What answers otherwise in eval mode is not taken.
+    margins) at the identity; the whole state; the ``W h + b`` by which a fitted head answers. What
+    answers otherwise in eval mode is not taken.
 
     Args:
         mine: changed in place, or left as it was.
@@ -83,13 +84,28 @@ def _candidates(mine: Head, theirs: Head, *, anew: bool) -> Iterator[dict[str, A
         return
     folded = theirs.affine()
     if folded is not None and own["weight"].shape == folded[0].shape:
-        weight, bias = (None if t is None else t.detach() for t in folded)
-        state = {**own, "weight": weight}
-        if "bias" in own:
-            state["bias"] = torch.zeros_like(own["bias"]) if bias is None else bias
-        yield state
+        yield _folded(own, *folded)
     if own.keys() == given.keys() and all(own[k].shape == given[k].shape for k in own):
         yield given
+    if isinstance(theirs, FittedHead) and own["weight"].shape == theirs.weight.shape:
+        yield _folded(own, *_measured(theirs))
+
+
+def _folded(own: dict[str, Any], weight: Tensor, bias: Tensor | None) -> dict[str, Any]:
+    """A state whose linear part is ``W h + b``."""
+    state = {**own, "weight": weight.detach().to(own["weight"])}
+    if "bias" in own:
+        state["bias"] = torch.zeros_like(own["bias"]) if bias is None else bias.detach()
+    return state
+
+
+@torch.no_grad()
+def _measured(head: Head) -> tuple[Tensor, Tensor]:
+    """``W`` and ``b`` of a head that answers ``W h + b`` in eval mode, read off its logits."""
+    exact = copy.deepcopy(head).cpu().double().eval()
+    bias = exact(torch.zeros(1, head.in_features, dtype=torch.float64))[0]
+    unit = exact(torch.eye(head.in_features, dtype=torch.float64))
+    return (unit - bias).T, bias
 
 
 def _plain(head: Head) -> Head:

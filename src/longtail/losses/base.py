@@ -13,6 +13,7 @@ from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.functional.noise import spread
 from longtail.functional.precision import kept_wide, no_autocast, widen
 from longtail.functional.weights import is_finite
+from longtail.losses.cosines import check_cosines
 from longtail.losses.inputs import as_rows, spread_weights, weight_vector
 from longtail.losses.weights import Weight
 from longtail.types import ClassStats, Context, Part
@@ -45,6 +46,8 @@ class Loss(Part):
     """
 
     scale: float | None = None
+    #: True where a loss with a scale reads scaled cosines.
+    cosines = True
     #: True where :meth:`per_sample` calls :meth:`noise`.
     noisy = False
     #: True where calls in training mode :meth:`tell` what :meth:`fold` adds to buffers.
@@ -203,6 +206,8 @@ class Loss(Part):
         else:
             rows, _, shape = self._rows(logits, target, sample_weight, features)
             out = rows.sum() if self.reduction == "sum" else rows.reshape(shape)
+        if self._calls == 0 and self.cosines:
+            check_cosines(type(self).__name__, logits, self.scale)
         self._calls += 1
         if not self._deferred:
             self.commit()

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from longtail.errors import ConfigError
 from longtail.losses.base import Counts, Loss, WeightLike
-from longtail.losses.remargin import check_fraction, reached
+from longtail.losses.remargin import reached
 from longtail.losses.softmax import CrossEntropy
+from longtail.schedules import check_switch
 
 __all__ = ["DeferredLoss"]
 
@@ -22,7 +23,7 @@ class DeferredLoss(Loss):
 
     Args:
         inner: the loss that takes over, without state and noise.
-        after: fraction of the stage in ``[0, 1]``.
+        after: fraction of the stage in ``[0, 1)``.
         first: the loss before; absent, cross-entropy.
         weight: class weights, times those of the loss whose time it is: a part, or ``(C,)``
             numbers.
@@ -46,7 +47,7 @@ class DeferredLoss(Loss):
     ) -> None:
         super().__init__(weight=weight, reduction=reduction, ignore_index=ignore_index)
         before = CrossEntropy() if first is None else first
-        self.inner, self.after, self.first = inner, check_fraction("after", after), first
+        self.inner, self.after, self.first = inner, check_switch("after", after), first
         for loss in (before, inner):
             _check(loss, self)
             loss.reduction, loss.ignore_index = reduction, ignore_index
@@ -57,6 +58,7 @@ class DeferredLoss(Loss):
             )
         self._before = before
         self.scale = before.scale if inner.scale is None else inner.scale
+        self.cosines = before.cosines and inner.cosines
         self.needs_stats = inner.needs_stats or before.needs_stats
         self.attach(self.progress)
         self.finish(class_counts)

@@ -38,6 +38,7 @@ class DotRegression(Loss):
     """
 
     scale: float
+    cosines = False  # features may keep their length
 
     def __init__(
         self,

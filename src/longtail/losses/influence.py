@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from longtail.errors import ConfigError, DataError
+from longtail.errors import DataError
 from longtail.functional.guided import influence_balanced, influence_balanced_classes
 from longtail.functional.losses import cross_entropy, cross_entropy_classes
 from longtail.losses.base import Counts, Loss, WeightLike, check_number
+from longtail.schedules import check_switch
 
 __all__ = ["InfluenceBalanced"]
 
@@ -63,11 +64,7 @@ class InfluenceBalanced(Loss):
         self.alpha = check_number("alpha", alpha, low=0, above=True)
         self.epsilon = check_number("epsilon", epsilon, low=0, above=True)
         self.gamma = check_number("gamma", gamma, low=0)
-        if not 0 <= after <= 1:
-            raise ConfigError(
-                f"after must lie in [0, 1], not {after}", "it is a fraction of the stage"
-            )
-        self.after = after
+        self.after = check_switch("after", after)
         self.detach_weight = detach_weight
         super().__init__(
             weight=weight,

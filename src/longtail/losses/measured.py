@@ -17,6 +17,7 @@ from longtail.functional.measured import (
 )
 from longtail.functional.random import permutation
 from longtail.losses.weights import Counts, Weight
+from longtail.schedules import check_switch
 from longtail.types import ClassStats, Context
 
 __all__ = ["Difficulty", "EffectiveArea"]
@@ -152,15 +153,11 @@ class EffectiveArea(Weight):
         class_counts: Counts = None,
     ) -> None:
         super().__init__()
-        if not 0 <= after <= 1:
-            raise ConfigError(
-                f"after must lie in [0, 1], not {after}", "it is a fraction of the stage"
-            )
         if batch < 2:
             raise ConfigError(
                 f"a batch of {batch} shows no correlation", "batch=64 is the published value"
             )
-        self.after, self.batch, self.cap = after, batch, cap
+        self.after, self.batch, self.cap = check_switch("after", after), batch, cap
         self.finish(class_counts)
 
     def compute(self, stats: ClassStats) -> Tensor:

@@ -13,6 +13,7 @@ from longtail.functional.adjusted import adjusted_cross_entropy
 from longtail.functional.losses import cross_entropy_classes
 from longtail.functional.margins import ldam_margins
 from longtail.losses.base import Counts, Loss, WeightLike, check_number
+from longtail.schedules import check_switch
 from longtail.types import ClassStats, Progress
 
 __all__ = ["EnlargedMargin", "KeyPointSensitive", "VectorScaling"]
@@ -21,15 +22,6 @@ __all__ = ["EnlargedMargin", "KeyPointSensitive", "VectorScaling"]
 def reached(progress: Progress, fraction: float) -> Tensor:
     """0-d bool: epoch ``int(fraction * epochs)`` (0-based) has begun."""
     return progress.epoch >= math.floor(fraction * progress.epochs + 1e-9)
-
-
-def check_fraction(name: str, value: float) -> float:
-    """A fraction of the stage."""
-    if not 0 <= value <= 1:
-        raise ConfigError(
-            f"{name} must lie in [0, 1], not {value}", "it is a fraction of the stage"
-        )
-    return value
 
 
 class VectorScaling(Loss):
@@ -72,8 +64,8 @@ class VectorScaling(Loss):
     ) -> None:
         self.gamma = check_number("gamma", gamma, low=0)
         self.tau = check_number("tau", tau, low=0)
-        self.after = check_fraction("after", after)
-        self.truncate = check_fraction("truncate", truncate)
+        self.after = check_switch("after", after)
+        self.truncate = truncate if truncate == 1 else check_switch("truncate", truncate)
         super().__init__(
             weight=weight,
             reduction=reduction,
@@ -187,7 +179,7 @@ class KeyPointSensitive(Loss):
         after: fraction of the stage from which the rows of rare classes count with larger
             logits: all logits of a row times ``clip(scale r_y, scale, largest) / scale``, ``r_y``
             the scale at the same rank from the other end; ``None``: never.
-        largest: upper end of that clip.
+        largest: upper end of that clip, at least ``scale``.
         weight: class weights: a part, or ``(C,)`` numbers.
         reduction: ``mean``, ``weighted_mean``, ``sum`` or ``none``; see :class:`Loss`.
         ignore_index: label of samples that do not count.
@@ -221,8 +213,13 @@ class KeyPointSensitive(Loss):
         self.margin = check_number("margin", margin, low=0)
         self.scale = check_number("scale", scale, low=0, above=True)
         self.base = check_number("base", base, low=1, above=True)
-        self.after = after if after is None else check_fraction("after", after)
-        self.largest = check_number("largest", largest, low=scale)
+        self.after = after if after is None else check_switch("after", after)
+        self.largest = check_number("largest", largest, low=0, above=True)
+        if self.after is not None and largest < scale:
+            raise ConfigError(
+                f"scale={scale:g} is above largest={largest:g}, up to which the scale of rare rows grows",
+                f"lower the scale, give largest={scale:g} or more, or after=None: no growth",
+            )
         super().__init__(
             weight=weight,
             reduction=reduction,
@@ -236,7 +233,8 @@ class KeyPointSensitive(Loss):
         mirror = rows.mirrored(scales, stats.counts)
         self.keep("scales", scales)
         self.keep("margins", self.scale * mirror * (self.margin / scales.max()))
-        self.keep("gains", (self.scale * mirror).clamp(self.scale, self.largest) / self.scale)
+        top = max(self.scale, self.largest)
+        self.keep("gains", (self.scale * mirror).clamp(self.scale, top) / self.scale)
 
     def per_sample(self, logits: Tensor, target: Tensor) -> Tensor:
         self.bound()

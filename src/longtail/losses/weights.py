@@ -14,6 +14,7 @@ from torch import Tensor
 
 from longtail.errors import ConfigError
 from longtail.functional.weights import effective_number, inverse_frequency, is_finite
+from longtail.schedules import check_switch
 from longtail.types import ClassStats, Context, Part
 
 __all__ = ["Deferred", "EffectiveNumber", "InverseFrequency", "Uniform", "Weight"]
@@ -108,7 +109,7 @@ class Deferred(Weight):
 
     Args:
         inner: the weight that takes over.
-        after: fraction of the stage in ``[0, 1]``.
+        after: fraction of the stage in ``[0, 1)``.
         class_counts: training counts; absent, :meth:`bind` brings them.
 
     Reference: Cao et al., NeurIPS 2019 (deferred re-weighting).
@@ -121,12 +122,8 @@ class Deferred(Weight):
                 f"deferred needs a weight to defer, not {inner!r}",
                 "for example Deferred(EffectiveNumber(beta=0.9999), after=0.8)",
             )
-        if not is_finite(after) or not 0 <= after <= 1:
-            raise ConfigError(
-                f"after must lie in [0, 1], not {after}", "it is a fraction of the stage"
-            )
         self.inner = inner
-        self.after = after
+        self.after = check_switch("after", after)
         self.attach(self.progress)
         self.finish(class_counts)
 

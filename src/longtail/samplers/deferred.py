@@ -10,6 +10,7 @@ from longtail.samplers.base import Floats, Ints, Labels, Sampler
 from longtail.samplers.checks import whole
 from longtail.samplers.independent import ClassBalanced
 from longtail.samplers.passes import Instance
+from longtail.schedules import check_switch
 
 __all__ = ["Deferred"]
 
@@ -21,7 +22,7 @@ class Deferred(Sampler):
 
     Args:
         inner: the sampler that takes over; absent, class-balanced sampling (as published).
-        after: fraction of the stage in ``[0, 1]``.
+        after: fraction of the stage in ``[0, 1)``.
         epochs: epochs of the stage; absent, set the attribute before drawing.
         labels: ``(N,)`` class ids.
         num_classes: ``C``.
@@ -51,12 +52,8 @@ class Deferred(Sampler):
                 f"deferred needs a sampler to defer, not {inner!r}",
                 "for example Deferred(ClassBalanced(), after=0.8)",
             )
-        if not 0 <= after <= 1:
-            raise ConfigError(
-                f"after must lie in [0, 1], not {after}", "it is a fraction of the stage"
-            )
         self.inner = inner
-        self.after = after
+        self.after = check_switch("after", after)
         self._first, self._late = Instance(), ClassBalanced() if inner is None else inner
         super().__init__(
             labels=labels,

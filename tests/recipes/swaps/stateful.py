@@ -23,7 +23,10 @@ PIECES: list[tuple[str, str]] = [
     ("cdb", "tau=dynamic_paper"),
     ("cdb", "inertia=0.0"),
     ("influence_balanced", "stages.0.loss.weight=uniform()"),
-    ("influence_balanced", "stages.0.loss.after=1.0"),
+    (
+        "influence_balanced",
+        "stages.0.loss=cross_entropy(weight=deferred(inverse_frequency(), after=0.5))",
+    ),
     ("influence_balanced", "stages.0.loss.gamma=1.0"),
     ("influence_balanced", "stages.0.loss.detach_weight=false"),
     ("area", "stages.0.loss.weight=uniform()"),

@@ -173,7 +173,7 @@ def gcl(
         "both by the logarithm of the count. Late in training the rows of rare classes count "
         "with larger logits, so that their gradient lasts.",
         "formula": "-log softmax(g_y (s_j z_j - S m_y 1[j = y]))_y, s_c = log(base n_c / n_min) / "
-        "log base, m_c = margin s_(mirror rank) / max s; g = clip(S s_(mirror rank), S, 50) / S "
+        "log base, m_c = margin s_(mirror rank) / max s; g = clip(S s_(mirror rank), S, largest) / S "
         "from defer_until on, before it 1",
         "use": "instead of ldam where margins alone leave rare classes behind",
         "cost": "that of cross-entropy; no state; soft targets cost C times as much",
@@ -188,11 +188,13 @@ def kps(
     margin: float = 0.2,
     scale: float = 15.0,
     base: float = 50.0,
-    defer_until: float = 0.6,
+    defer_until: float | None = 0.6,
+    largest: float = 50.0,
 ) -> Recipe:
     """Key-point sensitive loss: scales and margins by the logarithm of the class count.
 
-    From ``defer_until`` on all logits of a row grow with the rarity of its label.
+    From ``defer_until`` on (``None``: never) all logits of a row grow with the rarity of its
+    label, to a scale of at most ``largest``.
     """
-    loss = part("kps", margin=margin, scale=scale, base=base, after=defer_until)
+    loss = part("kps", margin=margin, scale=scale, base=base, after=defer_until, largest=largest)
     return Recipe(head=part("cosine", scale=scale), stages=(Stage(epochs, loss=loss),))

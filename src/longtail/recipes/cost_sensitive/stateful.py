@@ -83,8 +83,9 @@ def cdb(epochs: float = 200, tau: float | str = "dynamic", inertia: float = 0.5)
         "cost": "The sum of absolute features a row; no state.",
         "composes": "Any backbone and head that gives features; weight=deferred(effective_number) "
         "in place of inverse frequency; stronger augmentation.",
-        "avoid": "Noisy labels are not singled out: memorised rows gain weight. Class-balanced "
-        "samplers correct the prior a second time.",
+        "avoid": "A switch before rare classes are learned: rows not yet fitted lose weight, so in "
+        "short runs start later (start=0.8). Noisy labels are not singled out: memorised rows gain "
+        "weight. Class-balanced samplers correct the prior a second time.",
         "interpretation": "Published with alpha 1000 and a learning rate cut to 1 % at the switch; "
         "here alpha is 10 and the rate stays, which is the same step for SGD and does not starve "
         "AdamW. The weight has no gradient (detach_weight=false is the published code). The focal "

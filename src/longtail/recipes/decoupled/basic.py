@@ -32,7 +32,7 @@ def crt(
     retrain: float = 10,
     per_class: int = 4,
     bn: str = "eval",
-    cache: int | None = 0,
+    cache: int | str | None = "auto",
 ) -> Recipe:
     """Classifier re-training: learn features plainly, then a fresh head on balanced classes.
 
@@ -77,7 +77,7 @@ def decoupled_lws(
     per_class: int = 4,
     form: str = "logit",
     bn: str = "eval",
-    cache: int | None = 0,
+    cache: int | str | None = "auto",
 ) -> Recipe:
     """Learnable weight scaling: a frozen network and classifier, one scale a class learned after."""
     second = Stage(

@@ -45,7 +45,7 @@ def mislas(
     head_lr: float = 0.5,
     per_class: int = 4,
     bn: str = "eval",
-    cache: int | None = 0,
+    cache: int | str | None = "auto",
 ) -> Recipe:
     """MiSLAS: mixup first, then label-aware smoothing on balanced classes, features frozen.
 

@@ -45,7 +45,7 @@ def weight_balancing(
     beta: float = 0.9999,
     lr: float = 1.0,
     bn: str = "eval",
-    cache: int | None = 0,
+    cache: int | str | None = "auto",
 ) -> Recipe:
     """Weight balancing: tuned weight decay, then a re-trained classifier under a MaxNorm bound."""
     second = Stage(
@@ -91,7 +91,7 @@ def los(
     decay: float = 25.0,
     lr: float = 0.1,
     bn: str = "eval",
-    cache: int | None = 0,
+    cache: int | str | None = "auto",
 ) -> Recipe:
     """Label over-smoothing: a classifier re-trained on nearly uniform targets, no class counts."""
     second = Stage(
