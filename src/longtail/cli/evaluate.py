@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longtail.cli.options import DataFlags, Force, PriorMethod, TargetPrior, with_flags
-from longtail.cli.runs import aim, open_run, own_data
+from longtail.cli.runs import aim, open_run, own_data, own_validation
 from longtail.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -87,11 +87,7 @@ def _adapt(model: Run, split: Split, flags: DataFlags) -> list[str]:
             f"--adapt compares two views of a row, and {model.info['modality']} rows have one",
             "leave --adapt out",
         )
-    known = (
-        own_data(model, flags.data_root).validation
-        if model.info["source"].get("validation")
-        else None
-    )
+    known = own_validation(model, flags.data_root)
     views = create("augment", "strong")
     return model.adapt(split, views, seed=model.info["seed"], validation=known)
 
