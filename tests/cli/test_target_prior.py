@@ -82,6 +82,22 @@ def test_validation_rows_that_the_data_name_serve_too(
     assert longtail("predict", run, *words, "--output", tmp_path / "said.csv").code == 0
 
 
+def test_both_priors_are_printed(longtail: Call, place: Path, tmp_path: Path) -> None:
+    words = ("evaluate", place / "run", place / "new.csv")
+    own = "prior: the model answers to natural (ant 76.9 %, bee 15.4 %, cat 7.69 %); target "
+    assert f"{own}as_trained: nothing is shifted\n" in longtail(*words).out
+    said = longtail(*words, "--target-prior", "uniform").out
+    assert f"{own}uniform (each class 33.3 %)\n" in said
+    assert "estimate (em, 1000 rows): ant " in longtail(*words, "--target-prior", "estimate").out
+    unknown = "prior: not known: no formula follows this recipe; target as_trained, the only one"
+    assert unknown in longtail("evaluate", place / "ldam", place / "new.csv").out
+    train = ("train", place / "train.csv", "-r", "balanced_softmax", "--epochs", 1)
+    said = longtail(*train, "--output", tmp_path / "run")
+    assert said.code == 0, said.err
+    line = "prior: the model answers to uniform (each class 33.3 %); target as_trained: not shifted"
+    assert line in said.out
+
+
 def test_labels_are_not_read_for_the_estimate(longtail: Call, place: Path, tmp_path: Path) -> None:
     lines = (place / "new.csv").read_text().splitlines()
     wrong = [lines[0], *(line.rsplit(",", 1)[0] + ",ant" for line in lines[1:])]
