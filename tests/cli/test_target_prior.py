@@ -74,6 +74,8 @@ def test_validation_rows_that_the_data_name_serve_too(
     data.write_text("\n".join(named) + "\n")
     run = tmp_path / "run"
     assert longtail("train", data, "--epochs", 4, "--output", run).code == 0
+    card = (run / "card.md").read_text()
+    assert "on 585 validation rows; declared against measured, TV = 0." in card
     words = (place / "new.csv", "--target-prior", "estimate")
     said = longtail("evaluate", run, *words, "--json")
     assert said.code == 0, said.err
@@ -84,11 +86,11 @@ def test_validation_rows_that_the_data_name_serve_too(
 
 def test_both_priors_are_printed(longtail: Call, place: Path, tmp_path: Path) -> None:
     words = ("evaluate", place / "run", place / "new.csv")
-    own = "prior: the model answers to natural (ant 76.9 %, bee 15.4 %, cat 7.69 %); target "
+    own = "prior: the model answers to natural (ant: 76.9 %, bee: 15.4 %, cat: 7.69 %); target "
     assert f"{own}as_trained: nothing is shifted\n" in longtail(*words).out
     said = longtail(*words, "--target-prior", "uniform").out
     assert f"{own}uniform (each class 33.3 %)\n" in said
-    assert "estimate (em, 1000 rows): ant " in longtail(*words, "--target-prior", "estimate").out
+    assert "estimate (em, 1000 rows) (ant: " in longtail(*words, "--target-prior", "estimate").out
     unknown = "prior: not known: no formula follows this recipe; target as_trained, the only one"
     assert unknown in longtail("evaluate", place / "ldam", place / "new.csv").out
     train = ("train", place / "train.csv", "-r", "balanced_softmax", "--epochs", 1)

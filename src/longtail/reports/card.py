@@ -17,6 +17,7 @@ from longtail.reports.page_run import (
     adjusters,
     cost_facts,
     data_facts,
+    measured,
     own_prior,
     target_prior,
     versions_of,
@@ -151,6 +152,7 @@ def _training(run: RunFiles) -> list[tuple[str, Any]]:
 def _prior(run: RunFiles) -> list[tuple[str, Any]]:
     return [
         ("Prior the trained model answers to", own_prior(run)),
+        ("Prior measured on labelled rows", measured(run)),
         ("Target prior", target_prior(run)),
         ("To change it", "longtail's target prior (natural, uniform, or a file of class shares) "
                          "shifts the logits without training"),

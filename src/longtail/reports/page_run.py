@@ -11,7 +11,7 @@ import yaml
 
 from longtail.registry import records
 from longtail.reports.figures import run_figures
-from longtail.reports.priors import aims_at, answers_to
+from longtail.reports.priors import aims_at, answers_to, last_parts, measured_text
 from longtail.reports.runs import GROUPS, RunFiles
 from longtail.reports.tables import (
     calibration_table,
@@ -201,6 +201,7 @@ def _conditions(run: RunFiles) -> list[tuple[str, str]]:
         ("Batch size", readable(m.get("batch_size"))),
         ("Device", readable(m.get("device"))),
         ("Prior the model answers to", own_prior(run)),
+        ("Prior measured", measured(run)),
         ("Target prior", target_prior(run)),
         ("Fitted after training", adjusters(run)),
         *((name, readable(value)) for name, value in versions_of(run).items()),
@@ -224,6 +225,19 @@ def own_prior(run: RunFiles) -> str:
     if "effective_prior" not in run.metrics:
         return DASH
     return answers_to(run.effective_prior, run.natural, run.class_names)
+
+
+def measured(run: RunFiles) -> str:
+    """The prior that labelled rows show, beside the declared one; validation rows come first."""
+    parts = last_parts(run.run.get("recipe") or {})
+    rows = {p: (run.metrics.get(p) or {}).get("measured_prior") for p in ("validation", "test")}
+    said = {
+        part: measured_text(found, part, run.natural, run.class_names, parts)
+        for part, found in rows.items()
+        if found
+    }
+    known = [text for part, text in said.items() if "skipped" not in rows[part]]
+    return next(iter([*known, *said.values()]), DASH)
 
 
 def target_prior(run: RunFiles) -> str:

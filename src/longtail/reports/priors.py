@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["aims_at", "answers_to", "prior_line"]
+__all__ = ["aims_at", "answers_to", "last_parts", "measured_text", "prior_line"]
 
 #: classes up to which every share is written out
 ALL = 4
@@ -53,7 +53,43 @@ def aims_at(
     if target is None or not len(target):
         return word
     text = _words(target, natural, names)
-    return text if text.startswith(word) else f"{word}: {text}"
+    if text.startswith((word, "uniform", "natural")):
+        return text if text.startswith(word) else f"{word}, {text}"
+    return f"{word} ({text})"
+
+
+def measured_text(
+    found: Mapping[str, Any], part: str, natural: Shares, names: Sequence[str], parts: str
+) -> str:
+    """A measured prior, how far it lies from the declared one, and whom to ask if that is far.
+
+    Args:
+        found: ``measured_prior`` of an evaluation.
+        part: ``validation`` or ``test``: which rows it was measured on.
+        natural: ``(C,)`` shares of the classes in the training data, or ``None``.
+        names: ``C`` class names.
+        parts: the sampler and loss in words.
+    """
+    if "skipped" in found:
+        return f"not measured: {found['skipped']}"
+    text = f"{_words(found['prior'], natural, names)} on {found['rows']} {part} rows"
+    if found["tv"] is None:
+        return f"{text}; none is declared"
+    text += f"; declared against measured, TV = {found['tv']:.3f}"
+    if not found["differs"]:
+        return text
+    return f"{text}: too far apart for chance; look at calibration, {parts}"
+
+
+def last_parts(recipe: Mapping[str, Any]) -> str:
+    """Sampler and loss of the last stage of a recipe that has them."""
+    stage = (recipe.get("stages") or [{}])[-1]
+    said = [
+        f"{kind} {stage[kind]['part']}"
+        for kind in ("sampler", "loss")
+        if (stage.get(kind) or {}).get("part")
+    ]
+    return " and ".join(said) or "sampler and loss"
 
 
 def prior_line(
@@ -81,10 +117,11 @@ def _shares(shares: Shares, natural: Shares, names: Sequence[str]) -> str:
     if len(names) != len(v):
         return f"{_percent(v.min())} to {_percent(v.max())} per class"
     if len(v) <= ALL:
-        return ", ".join(f"{name} {_percent(x)}" for name, x in zip(names, v, strict=True))
+        return ", ".join(f"{name}: {_percent(x)}" for name, x in zip(names, v, strict=True))
     size = np.asarray(natural, dtype=float) if _known(natural) else v
     head, tail = int(size.argmax()), int(len(v) - 1 - size[::-1].argmin())
-    return f"largest class {names[head]} {_percent(v[head])}, smallest {names[tail]} {_percent(v[tail])}"
+    ends = _percent(v[head]), _percent(v[tail])
+    return f"largest class {names[head]}: {ends[0]}, smallest {names[tail]}: {ends[1]}"
 
 
 def _known(natural: Shares) -> bool:
