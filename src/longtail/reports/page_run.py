@@ -230,14 +230,14 @@ def own_prior(run: RunFiles) -> str:
 def measured(run: RunFiles) -> str:
     """The prior that labelled rows show, beside the declared one; validation rows come first."""
     parts = last_parts(run.run.get("recipe") or {})
-    rows = {p: (run.metrics.get(p) or {}).get("measured_prior") for p in ("validation", "test")}
-    said = {
-        part: measured_text(found, part, run.natural, run.class_names, parts)
-        for part, found in rows.items()
-        if found
-    }
-    known = [text for part, text in said.items() if "skipped" not in rows[part]]
-    return next(iter([*known, *said.values()]), DASH)
+    known: list[str] = []
+    skipped: list[str] = []
+    for part in ("validation", "test"):
+        found = (run.metrics.get(part) or {}).get("measured_prior")
+        if found:
+            text = measured_text(found, part, run.natural, run.class_names, parts)
+            (skipped if "skipped" in found else known).append(text)
+    return next(iter([*known, *skipped]), DASH)
 
 
 def target_prior(run: RunFiles) -> str:
