@@ -47,6 +47,7 @@ def test_two_classes_against_the_formula_by_hand():
     best = (slope @ inverse @ rest) / (slope @ inverse @ slope)
     left = rest - best * slope
     found = mix_residual(labelled, seen)
+    assert found == mix_residual(np.insert(labelled, 1, 0, axis=0), np.insert(seen, 1, 0))
     assert found.freedom == 1
     assert found.statistic == pytest.approx(left @ inverse @ left, rel=2e-2)
     from math import erfc, sqrt
@@ -89,6 +90,9 @@ def test_rows_that_are_otherwise_do_not():
     assert CHANGED in found.reasons[0]
     with pytest.raises(DataError, match=CHANGED):
         found.usable()
+    blind = estimate_target_prior(new[:60], old[::6], y[::6], **given)
+    assert blind.residual is None
+    assert "not tested" in blind.reasons[-1]
     told = json.loads(json.dumps(found.to_data()))["residual"]
     assert told == {"statistic": found.residual.statistic, "freedom": found.residual.freedom,
                     "p": found.residual.p}  # fmt: skip

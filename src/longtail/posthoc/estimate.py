@@ -24,6 +24,9 @@ METHODS = ("em", "bbse", "bbse_hard")
 #: unlabelled rows times classes, and classes, up to which intervals come from resampling
 RESAMPLED_CELLS, RESAMPLED_CLASSES = 1 << 18, 200
 _Z = 1.959964
+_UNTESTED = (
+    "not tested whether more than the class mix has changed: too few rows or too many classes"
+)
 
 
 def estimate_target_prior(
@@ -208,7 +211,10 @@ def _judged(
         care.append(f"{other} finds another mix: they differ by {100 * disagreement:.1f} points")
     if not task.known:
         care.append("labelled rows do not say how sure the model may be: temperature 1 is taken")
-    notes = ["many rows and classes: a normal interval, without resamples"] if drawn is None else []
+    notes = [] if residual else [_UNTESTED]
+    notes += (
+        ["many rows and classes: a normal interval, without resamples"] if drawn is None else []
+    )
     moved = z + frame + torch.where(found.prior > 0, found.prior, 1e-300).log()
     distances = None if drawn is None else 0.5 * (drawn - ref).abs().sum(1)
     point = _tv(found.prior, ref)

@@ -97,6 +97,8 @@ def mix_residual(labelled: Any, seen: Any) -> Residual | None:
     from scipy.stats import chi2
 
     table, rows = np.asarray(labelled, dtype=float), np.asarray(seen, dtype=float)
+    filled = table.sum(1) + rows > 0
+    table, rows = table[filled], rows[filled]
     k, c = table.shape
     found, mean = table / table.sum(0), rows / rows.sum()
     moves = np.vstack([np.eye(c - 1), -np.ones(c - 1)])  # of a mix: they keep its sum
