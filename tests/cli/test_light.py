@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -62,6 +63,8 @@ def test_explain_shows_the_numbers(record, capsys) -> None:
     assert record.reference.split()[0] in out
     assert "stage 0" in out
     assert "loss:" in out
+    assert re.search(r"prior: +(from sampler|not known)", out)
+    assert "target as_trained" in " ".join(out.split())
     for need in record.needs:
         assert need in out
 

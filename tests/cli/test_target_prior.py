@@ -63,6 +63,43 @@ def test_estimate_finds_the_mix_and_helps(longtail: Call, place: Path, method: s
     assert found["target_prior"] == f"estimate ({method}, 1000 rows)"
 
 
+def test_validation_rows_that_the_data_name_serve_too(
+    longtail: Call, place: Path, tmp_path: Path
+) -> None:
+    """Rows with the split ``validation``, without the flag."""
+    lines = (place / "train.csv").read_text().splitlines()
+    named = [f"{lines[0]},split"]
+    named += [f"{x},{'validation' if i % 4 else 'train'}" for i, x in enumerate(lines[1:])]
+    data = tmp_path / "named.csv"
+    data.write_text("\n".join(named) + "\n")
+    run = tmp_path / "run"
+    assert longtail("train", data, "--epochs", 4, "--output", run).code == 0
+    card = (run / "card.md").read_text()
+    assert "on 585 validation rows; declared against measured, TV = 0." in card
+    words = (place / "new.csv", "--target-prior", "estimate")
+    said = longtail("evaluate", run, *words, "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)["target_prior_estimate"]
+    assert found["validation_counts"] == [450, 90, 45]
+    assert longtail("predict", run, *words, "--output", tmp_path / "said.csv").code == 0
+
+
+def test_both_priors_are_printed(longtail: Call, place: Path, tmp_path: Path) -> None:
+    words = ("evaluate", place / "run", place / "new.csv")
+    own = "prior: the model answers to natural (ant: 76.9 %, bee: 15.4 %, cat: 7.69 %); target "
+    assert f"{own}as_trained: nothing is shifted\n" in longtail(*words).out
+    said = longtail(*words, "--target-prior", "uniform").out
+    assert f"{own}uniform (each class 33.3 %)\n" in said
+    assert "estimate (em, 1000 rows) (ant: " in longtail(*words, "--target-prior", "estimate").out
+    unknown = "prior: not known: no formula follows this recipe; target as_trained, the only one"
+    assert unknown in longtail("evaluate", place / "ldam", place / "new.csv").out
+    train = ("train", place / "train.csv", "-r", "balanced_softmax", "--epochs", 1)
+    said = longtail(*train, "--output", tmp_path / "run")
+    assert said.code == 0, said.err
+    line = "prior: the model answers to uniform (each class 33.3 %); target as_trained: not shifted"
+    assert line in said.out
+
+
 def test_labels_are_not_read_for_the_estimate(longtail: Call, place: Path, tmp_path: Path) -> None:
     lines = (place / "new.csv").read_text().splitlines()
     wrong = [lines[0], *(line.rsplit(",", 1)[0] + ",ant" for line in lines[1:])]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.cli.conftest import COUNTS, SOURCES, Call, image_folder, picture, table_csv
+from tests.cli.conftest import COUNTS, SOURCES, Call, image_csv, image_folder, picture, table_csv
 
 from longtail.registry import records
 
@@ -115,6 +115,18 @@ def test_evaluate_adapt_weighs_experts_and_says_so(
         assert "adapt: experts weighed 0." in said.err
         assert line in said.err
         assert "balanced accuracy" in said.out
+
+
+def test_adapt_reads_the_validation_rows_that_the_data_name(longtail: Call, tmp_path: Path) -> None:
+    data = image_csv(tmp_path)
+    lines = data.read_text().splitlines()
+    splits = ("train", "train", "validation", "test")
+    named = [f"{x},{splits[i % 4]}" for i, x in enumerate(lines[1:])]
+    data.write_text("\n".join([f"{lines[0]},split", *named]) + "\n")
+    words = ("train", data, "-r", "sade", "--epochs", 1, "--output", tmp_path / "run")
+    assert longtail(*words).code == 0
+    said = longtail("evaluate", tmp_path / "run", "--adapt")
+    assert "uniform weights on validation data" in said.err
 
 
 def test_predict_writes_one_line_an_input(longtail: Call, tmp_path: Path) -> None:

@@ -121,7 +121,8 @@ def fabricate(
         "target_prior": "as_trained", "notes": list(notes),
         "data": {"name": "made-up-lt", "fingerprint": f"{classes:08x}", "counts": counts.tolist(),
                  "class_names": list(names), "not_evaluable": []},
-        "adjusters": [{"name": "la_posthoc", "tau": 1.0, "chosen": "no validation"}],
+        "adjusters": [{"adjuster": "LogitAdjust", "notes": ["no validation data"], "tau": 1.0,
+                       "chosen_on_validation": False}],
     }  # fmt: skip
     lines = [
         {"stage": "train" if e < epochs * 0.8 else "retrain", "stage_number": int(e >= epochs * 0.8), "epoch": e + 1, "lr": 0.1 * (1 - e / epochs),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longtail.cli.options import DataFlags, Force, PriorMethod, TargetPrior, with_flags
-from longtail.cli.runs import aim, open_run, own_data
+from longtail.cli.runs import aim, open_run, own_data, own_validation
 from longtail.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def evaluate(
     flags: DataFlags,
 ) -> None:
     """Measure a trained run on the test part of DATA, or on all of it where it has no parts."""
-    from longtail.cli.summary import metrics_table
+    from longtail.cli.summary import metrics_table, prior_of
     from longtail.engine.run import chunks
 
     model = open_run(run, device)
@@ -63,7 +63,10 @@ def evaluate(
         metrics["target_prior"] = model.target_prior
     if found is not None:
         metrics["target_prior_estimate"] = found.to_data()
-    print(json.dumps(metrics, indent=1) if as_json else metrics_table(metrics, model.class_names))
+    if as_json:
+        print(json.dumps(metrics, indent=1))
+    else:
+        print(f"{metrics_table(metrics, model.class_names)}\n{prior_of(model)}")
 
 
 def _own_test(model: Run, flags: DataFlags) -> Split:
@@ -87,11 +90,7 @@ def _adapt(model: Run, split: Split, flags: DataFlags) -> list[str]:
             f"--adapt compares two views of a row, and {model.info['modality']} rows have one",
             "leave --adapt out",
         )
-    known = (
-        own_data(model, flags.data_root).validation
-        if model.info["source"].get("validation")
-        else None
-    )
+    known = own_validation(model, flags.data_root)
     views = create("augment", "strong")
     return model.adapt(split, views, seed=model.info["seed"], validation=known)
 

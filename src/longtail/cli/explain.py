@@ -13,6 +13,11 @@ from longtail.registry import Record, find
 
 __all__ = ["explain"]
 
+PRIORS = {
+    "composed": "from sampler, class weights and loss where these have a formula; target as_trained",
+    "approximate": "not known, no formula follows this recipe; target as_trained",
+}
+
 
 def explain(
     name: Annotated[
@@ -61,6 +66,7 @@ def _print_recipe(recipe: Recipe) -> None:
         "weight decay": f"{recipe.weight_decay:g}",
         "epochs": recipe.epochs,
         "meta a class": recipe.meta_per_class or None,
+        "prior": PRIORS.get(recipe.prior, recipe.prior),
     }
     for key, value in shown.items():
         if value not in (None, ()):

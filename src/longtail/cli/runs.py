@@ -12,11 +12,11 @@ from longtail.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from longtail.data import Dataset
+    from longtail.data import Dataset, Split
     from longtail.engine.run import Run
     from longtail.posthoc import PriorEstimate
 
-__all__ = ["aim", "expand", "open_run", "own_data", "refuse_occupied"]
+__all__ = ["aim", "expand", "open_run", "own_data", "own_validation", "refuse_occupied"]
 
 RUN_FILE = "run.json"
 
@@ -85,6 +85,16 @@ def own_data(model: Run, data_root: Path | None = None) -> Dataset:
     return found
 
 
+def own_validation(model: Run, data_root: Path | None = None) -> Split | None:
+    """Validation rows of the run's own data, cut from its training rows or named by the data.
+
+    The data are read only where the run was measured on such rows.
+    """
+    if model.metrics.get("validation") is None:
+        return None
+    return own_data(model, data_root).validation
+
+
 def aim(
     model: Run,
     target_prior: str | None,
@@ -112,9 +122,7 @@ def aim(
         model.aim(target_prior)
         return None
     model.require_known_prior()
-    known = None
-    if model.info["source"].get("validation"):
-        known = own_data(model, data_root).validation
+    known = own_validation(model, data_root)
     logits = [model.plain_logits(x) for x in rows] if known is not None else []
     found = model.class_mix(
         torch.cat(logits) if logits else torch.zeros(0, 2), known, method=method

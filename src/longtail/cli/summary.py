@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["audit_summary", "metrics_table", "run_summary"]
+if TYPE_CHECKING:
+    from longtail.engine.run import Run
+
+__all__ = ["audit_summary", "metrics_table", "prior_of", "run_summary"]
 
 _SHARES = ("accuracy", "balanced_accuracy", "many", "medium", "few")
 
@@ -45,6 +48,14 @@ def run_summary(metrics: dict[str, Any]) -> str:
         out.append(metrics_table(metrics["test"], metrics["data"]["class_names"]))
         out.append(f"groups: {metrics['groups']['rule']}; intervals: 95 %, resampled within class")
     return "\n".join(out)
+
+
+def prior_of(run: Run) -> str:
+    """The prior that a run's own softmax answers to, and its target prior, in one line."""
+    from longtail.reports.priors import prior_line
+
+    own, target = (None if v is None else v.tolist() for v in (run.effective, run.target))
+    return prior_line(own, run.target_prior, target, run.stats.prior.tolist(), run.class_names)
 
 
 def audit_summary(found: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ def train(
 
     name = get("recipes", recipe).called(recipe)
     output = flags.output or Path("runs") / f"{slug(data)}-{name}-seed{flags.seed}"
-    from longtail.cli.summary import run_summary
+    from longtail.cli.summary import prior_of, run_summary
     from longtail.engine.launch import first_process
     from longtail.engine.runner import fit
     from longtail.reports import write_card, write_report
@@ -37,4 +37,5 @@ def train(
     page = write_report(output, output / "report.html")
     card = write_card(output)
     print(run_summary(run.metrics))
+    print(prior_of(run))
     print(f"run:    {output}\nreport: {page}\ncard:   {card}")

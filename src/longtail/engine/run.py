@@ -27,10 +27,14 @@ from longtail.metrics import Accumulator, intervals
 from longtail.models import InputSpec
 from longtail.posthoc.aggregation import aggregate
 from longtail.posthoc.estimate import PriorEstimate, estimate_target_prior
+from longtail.posthoc.measured import audit_prior
 from longtail.posthoc.prior import read_target_prior, shift_offset
 from longtail.types import ClassStats, Outputs
 
 __all__ = ["Predictions", "Run", "chunks"]
+
+#: rows times classes up to which an evaluation measures the prior too
+AUDITED_CELLS = 1 << 24
 
 
 @dataclass
@@ -257,10 +261,15 @@ class Run:
         counter = Accumulator(stats.num_classes, device=self.device)
         rows: list[tuple[Tensor, ...]] = []
         beside: list[dict[str, Tensor]] = []
-        head = self.network.decider
+        own: list[Tensor] = []
+        head, shift = self.network.decider, self.prior_shift().to(self.device)
+        audited = len(split.labels) * stats.num_classes <= AUDITED_CELLS
         for x, target in chunks(split, self.device):
             outputs = self.outputs(x)
-            logits = self.logits_of(outputs)
+            plain = self._adjusted(outputs)
+            if audited:
+                own.append(plain.softmax(-1).cpu())
+            logits = plain + shift
             target = target.to(logits.device)
             counter.update(logits, target)
             p = logits.softmax(-1)
@@ -274,10 +283,21 @@ class Run:
         result["intervals"] = intervals(
             said.target, said.prediction == said.target, stats, seed=seed
         )
+        if own:
+            result["measured_prior"] = self._measured(torch.cat(own), said)
         if beside and beside[0]:
             named = {k: torch.cat([b[k] for b in beside]) for k in beside[0]}
             result["decisions"] = {k: float(v.mean()) for k, v in named.items()}
         return result, said
+
+    def _measured(self, p: Tensor, said: Predictions) -> dict[str, Any]:
+        """The prior that the adjusted logits answer to on these rows, or why it is not known."""
+        target = torch.from_numpy(said.target)
+        try:
+            found = audit_prior(p, target, self.effective, names=self.class_names)
+        except DataError as error:
+            return {"skipped": error.what}
+        return found.to_data()
 
     def adapt(
         self, split: Any, augment: Any, *, seed: int = 0, validation: Any = None

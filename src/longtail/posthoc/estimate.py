@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,9 @@ from longtail.posthoc.bbse import bbse, bbse_error, mean_by_class, moments
 from longtail.posthoc.checks import check_labels, check_rows, check_seed, vector
 from longtail.posthoc.em import estimate_prior
 from longtail.posthoc.prior import shift_offset
+from longtail.posthoc.prior_estimate import PriorEstimate
 from longtail.posthoc.resampled import Resampled
+from longtail.posthoc.residual import Residual, residual_test
 from longtail.posthoc.temperature import BOUND, balanced_temperature
 
 __all__ = ["METHODS", "PriorEstimate", "estimate_target_prior"]
@@ -25,81 +26,9 @@ METHODS = ("em", "bbse", "bbse_hard")
 #: unlabelled rows times classes, and classes, up to which intervals come from resampling
 RESAMPLED_CELLS, RESAMPLED_CLASSES = 1 << 18, 200
 _Z = 1.959964
-
-
-@dataclass(frozen=True, eq=False)
-class PriorEstimate:
-    """An estimated class prior, and how far it is to be trusted.
-
-    Attributes:
-        prior: ``(C,)`` float64 shares.
-        interval: ``(C, 2)`` float64, 95 %.
-        method: ``em``, ``bbse`` or ``bbse_hard``.
-        names: class names.
-        n_unlabelled: rows it was estimated from.
-        validation_counts: ``(C,)`` labelled rows of each class.
-        temperature: that the scores were divided by.
-        condition: of the confusion matrix; ``sigma_min`` its smallest singular value.
-        converged: the iteration ended by itself.
-        cross_check: ``(C,)`` estimate of another method; ``disagreement`` their total variation.
-        tv_from_reference: total variation from the training prior, with its interval.
-        changed: share of the unlabelled rows that are decided otherwise under it.
-        verdict: ``use``, ``use_with_care`` or ``refuse``.
-        reasons: why, one sentence each.
-    """
-
-    prior: Tensor
-    interval: Tensor
-    method: str
-    names: tuple[str, ...]
-    n_unlabelled: int
-    validation_counts: Tensor
-    temperature: float
-    condition: float
-    sigma_min: float
-    converged: bool
-    cross_check: Tensor
-    disagreement: float
-    tv_from_reference: tuple[float, float, float]
-    changed: float
-    verdict: str
-    reasons: tuple[str, ...]
-
-    def usable(self, *, force: bool = False) -> Tensor:
-        """The shares, unless the verdict is ``refuse``.
-
-        Raises:
-            DataError: it is, and ``force`` is not given.
-        """
-        if self.verdict == "refuse" and not force:
-            raise DataError(
-                f"prior estimate refused: {self.reasons[0]}",
-                "give more unlabelled rows, or label more; with force it is used all the same",
-            )
-        return self.prior
-
-    def lines(self, most: int = 20) -> list[str]:
-        """For the terminal: the shares that are largest or moved most, and the reasons."""
-        order = self.prior.argsort(descending=True, stable=True)[:most].tolist()
-        wide = max(len(self.names[c]) for c in order)
-        out = [
-            f"prior estimated by {self.method} from {self.n_unlabelled} rows: {self.verdict}; "
-            f"{100 * self.changed:.1f} % of the decisions change"
-        ]
-        for c in order:
-            low, high = self.interval[c].tolist()
-            share = 100 * float(self.prior[c])
-            out.append(
-                f"  {self.names[c]:{wide}s} {share:6.2f} %  [{100 * low:.2f}, {100 * high:.2f}]"
-            )
-        if len(self.prior) > most:
-            out.append(f"  and {len(self.prior) - most} classes of smaller share")
-        return out + [f"  {reason}" for reason in self.reasons]
-
-    def to_data(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        listed = {k: v.tolist() if isinstance(v, Tensor) else v for k, v in vars(self).items()}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in listed.items()}
+_UNTESTED = (
+    "not tested whether more than the class mix has changed: too few rows or too many classes"
+)
 
 
 def estimate_target_prior(
@@ -217,6 +146,7 @@ class _Found:
     confusion: Tensor
     cross: Tensor
     cross_error: Tensor
+    by_labels: bool
     alpha: Tensor
     fit: Callable[[Tensor], Tensor]
 
@@ -233,22 +163,29 @@ class _Found:
             return estimate_prior(p, live / live.sum(), reference=ref, tolerance=1e-6).prior
 
         fit = estimate_prior(p, live / live.sum(), reference=ref)
-        error = _delta(confusion, by_mean, shown, seen, task.target)
+        error, by_labels = _delta(confusion, by_mean, shown, seen, task.target)
         alpha = task.classes * ref
         if method == "em":
-            return _Found(fit.prior, fit.converged, confusion, by_mean, error, alpha, again)
-        return _Found(by_mean, True, confusion, fit.prior, error, alpha, again)
+            found = fit.prior, fit.converged, confusion, by_mean
+        else:
+            found = by_mean, True, confusion, fit.prior
+        return _Found(*found, error, by_labels, alpha, again)
 
 
 def _decisions(p: Tensor) -> Tensor:
     return torch.zeros_like(p).scatter_(1, p.argmax(1, keepdim=True), 1.0)
 
 
-def _delta(confusion: Tensor, q: Tensor, p: Tensor, known: Tensor, target: Tensor) -> Tensor:
-    """Standard errors of the linear estimate."""
+def _delta(
+    confusion: Tensor, q: Tensor, p: Tensor, known: Tensor, target: Tensor
+) -> tuple[Tensor, bool]:
+    """Standard errors of the linear estimate, and whether most of them is the labelled rows'."""
     counts = torch.bincount(target, minlength=len(q)).clamp_min(1).double()
     centred = (known.double() - confusion.T[target]) * (q / counts)[target][:, None]
-    return bbse_error(confusion, q, moments(p), centred.T @ centred)
+    both = moments(p), centred.T @ centred
+    none = torch.zeros_like(both[0])
+    new, old = (bbse_error(confusion, q, *b) for b in ((both[0], none), (none, both[1])))
+    return bbse_error(confusion, q, *both), bool(old.square().sum() > new.square().sum())
 
 
 def _span(
@@ -283,9 +220,11 @@ def _judged(
     labels = tuple(names) or tuple(str(i) for i in range(task.classes))
     counts = torch.bincount(task.target, minlength=task.classes)
     sigma = torch.linalg.svdvals(found.confusion[task.live][:, task.live])
+    residual = _residual(task)
     disagreement = _tv(found.prior, found.cross)
     width = (interval[:, 1] - interval[:, 0]) / 2
-    refuse, care = _objections(task, found, method, width, counts, labels, float(sigma[-1]))
+    refuse, care = _objections(task, found, method, width, counts, labels, sigma)
+    _of_residual(residual, refuse, care)
     spread = 0.5 * float((width + _Z * found.cross_error).sum())
     if disagreement > spread:
         other = "bbse" if method == "em" else "em"
@@ -294,7 +233,10 @@ def _judged(
         care.append(f"{task.left_out} labelled rows of masked classes are left out")
     if not task.known:
         care.append("labelled rows do not say how sure the model may be: temperature 1 is taken")
-    notes = ["many rows and classes: a normal interval, without resamples"] if drawn is None else []
+    notes = [] if residual else [_UNTESTED]
+    notes += (
+        ["many rows and classes: a normal interval, without resamples"] if drawn is None else []
+    )
     moved = z + frame + torch.where(found.prior > 0, found.prior, 1e-300).log()
     distances = None if drawn is None else 0.5 * (drawn - ref).abs().sum(1)
     point = _tv(found.prior, ref)
@@ -303,9 +245,12 @@ def _judged(
     ]  # fmt: skip
     return PriorEstimate(
         found.prior, interval, method, labels, len(z), counts, task.heat,
-        float(sigma[0] / sigma[-1].clamp_min(1e-300)), float(sigma[-1]), found.converged,
+        float(sigma[0] / sigma[-1].clamp_min(1e-300)), float(sigma[-1]),
+        float(torch.special.entr(sigma / sigma.sum()).sum().exp()), found.converged,
         found.cross, disagreement, (point, ends[0], ends[1]),
         float((moved.argmax(1) != z.argmax(1)).double().mean()),
+        _gain(task, found.prior, frame), residual,
+        tuple(n for n, q in zip(labels, found.prior.tolist(), strict=True) if q < 0.1 / len(z)),
         "refuse" if refuse else "use_with_care" if care else "use",
         (*refuse, *care, *notes),
     )  # fmt: skip
@@ -318,7 +263,7 @@ def _objections(
     width: Tensor,
     counts: Tensor,
     names: tuple[str, ...],
-    sigma_min: float,
+    sigma: Tensor,
 ) -> tuple[list[str], list[str]]:
     """What forbids the estimate, and what asks for care."""
     refuse: list[str] = []
@@ -339,17 +284,49 @@ def _objections(
         silent = task.live & (found.confusion.sum(1) == 0)
         if silent.any():
             refuse.append(f"{int(silent.sum())} classes are never predicted: use bbse or em")
-    if sigma_min < 0.2:
-        line = f"the model confuses classes too much (smallest singular value {sigma_min:.3f})"
-        (refuse if method != "em" and sigma_min < 0.05 else care).append(line)
+    least = float(sigma[-1])
+    if least < 0.2 or float(sigma[0]) > 20 * least:
+        line = f"the model confuses classes too much (smallest singular value {least:.3f})"
+        (refuse if method != "em" and least < 0.05 else care).append(line)
     relative = (width / found.prior.clamp_min(1e-12))[task.live].median()
     if relative > 2:
         refuse.append("half of the classes have an interval wider than four times their share")
     elif bool((width > found.prior.clamp_min(0.05)).any()):
-        care.append("the interval of some class is wider than its share")
+        line = "the interval of some class is wider than its share"
+        care.append(line + ("; only more labelled rows would narrow it" if found.by_labels else ""))
     if not found.converged:
         care.append("the iteration did not converge")
     return refuse, care
+
+
+def _residual(task: Resampled) -> Residual | None:
+    """Of the classes that are not masked."""
+    p, known = (v[:, task.live] for v in task.probabilities())
+    rows = task.live[task.target]
+    place = task.live.cumsum(0) - 1
+    return residual_test(p, known[rows], place[task.target[rows]])
+
+
+def _of_residual(residual: Residual | None, refuse: list[str], care: list[str]) -> None:
+    """What the test of the mix says against the estimate."""
+    if residual is not None and residual.p < 0.0001:
+        refuse.append(f"more than the class mix has changed (p = {residual.p:.1g})")
+    elif residual is not None and residual.p < 0.01:
+        care.append(f"more than the class mix may have changed (p = {residual.p:.1g})")
+
+
+def _gain(task: Resampled, prior: Tensor, frame: Tensor) -> tuple[float, float, float]:
+    """Accuracy on the labelled rows, weighed to the prior, with the shift less that without."""
+    moved = task.old + torch.where(prior > 0, prior, 1e-300).log()
+    plain = task.old - torch.where(task.live, frame, 0.0)
+    won = (moved.argmax(1) == task.target).double() - (plain.argmax(1) == task.target).double()
+    counts = torch.bincount(task.target, minlength=task.classes).clamp_min(1).double()
+    total, squares = (
+        torch.zeros_like(prior).index_add_(0, task.target, v) / counts for v in (won, won**2)
+    )
+    spread = _Z * float((prior**2 * (squares - total**2) / counts).sum().sqrt())
+    gain = float(prior @ total)
+    return gain, gain - spread, gain + spread
 
 
 def _tv(a: Tensor, b: Tensor) -> float:

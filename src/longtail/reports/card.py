@@ -17,7 +17,9 @@ from longtail.reports.page_run import (
     adjusters,
     cost_facts,
     data_facts,
-    prior,
+    measured,
+    own_prior,
+    target_prior,
     versions_of,
 )
 from longtail.reports.runs import GROUPS, RunFiles, read_run
@@ -148,10 +150,10 @@ def _training(run: RunFiles) -> list[tuple[str, Any]]:
 
 
 def _prior(run: RunFiles) -> list[tuple[str, Any]]:
-    m = run.metrics
     return [
-        ("Prior the trained model answers to", prior(m.get("effective_prior"))),
-        ("Target prior", prior(m.get("target_prior"))),
+        ("Prior the trained model answers to", own_prior(run)),
+        ("Prior measured on labelled rows", measured(run)),
+        ("Target prior", target_prior(run)),
         ("To change it", "longtail's target prior (natural, uniform, or a file of class shares) "
                          "shifts the logits without training"),
     ]  # fmt: skip

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import yaml
 
+from longtail.registry import records
 from longtail.reports.figures import run_figures
+from longtail.reports.priors import aims_at, answers_to, last_parts, measured_text
 from longtail.reports.runs import GROUPS, RunFiles
 from longtail.reports.tables import (
     calibration_table,
@@ -19,6 +21,7 @@ from longtail.reports.tables import (
     worst_table,
 )
 from longtail.reports.words import (
+    DASH,
     amount,
     clean,
     decimal,
@@ -197,8 +200,9 @@ def _conditions(run: RunFiles) -> list[tuple[str, str]]:
         ("Epochs", readable(m.get("epochs"))),
         ("Batch size", readable(m.get("batch_size"))),
         ("Device", readable(m.get("device"))),
-        ("Prior the model answers to", prior(m.get("effective_prior"))),
-        ("Target prior", prior(m.get("target_prior"))),
+        ("Prior the model answers to", own_prior(run)),
+        ("Prior measured", measured(run)),
+        ("Target prior", target_prior(run)),
         ("Fitted after training", adjusters(run)),
         *((name, readable(value)) for name, value in versions_of(run).items()),
     ]
@@ -207,23 +211,41 @@ def _conditions(run: RunFiles) -> list[tuple[str, str]]:
 def adjusters(run: RunFiles) -> str:
     """What was fitted after training and travels with the model; its short values only."""
     said = []
+    known = {r.target.rpartition(":")[2]: r.name for r in records("adjusters")}
     for about in run.metrics.get("adjusters") or ():
         short = {k: v for k, v in about.items() if not isinstance(v, list | Mapping)}
-        name = str(short.pop("name", ""))
+        built = str(short.pop("adjuster", ""))
+        name = known.get(built, built)
         said.append(f"{name} ({readable(short)})" if short else name)
     return "; ".join(said) or "nothing"
 
 
-def prior(value: Any) -> str:
-    """A prior by its name, or its range where it is a list of numbers."""
-    if isinstance(value, list | tuple) and value:
-        known = [v for v in value if isinstance(v, int | float)]
-        if len(known) == len(value):
-            low, high = min(known), max(known)
-            if high - low < 1e-6 * max(high, 1e-12):
-                return "uniform"
-            return f"{low:.3g} to {high:.3g} per class"
-    return readable(value)
+def own_prior(run: RunFiles) -> str:
+    """The prior that the model's own softmax answers to."""
+    if "effective_prior" not in run.metrics:
+        return DASH
+    return answers_to(run.effective_prior, run.natural, run.class_names)
+
+
+def measured(run: RunFiles) -> str:
+    """The prior that labelled rows show, beside the declared one; validation rows come first."""
+    parts = last_parts(run.run.get("recipe") or {})
+    known: list[str] = []
+    skipped: list[str] = []
+    for part in ("validation", "test"):
+        found = (run.metrics.get(part) or {}).get("measured_prior")
+        if found:
+            text = measured_text(found, part, run.natural, run.class_names, parts)
+            (skipped if "skipped" in found else known).append(text)
+    return next(iter([*known, *skipped]), DASH)
+
+
+def target_prior(run: RunFiles) -> str:
+    """The prior that the run's probabilities answer to."""
+    if "target_prior" not in run.metrics:
+        return DASH
+    word, numbers = run.metrics["target_prior"], run.run.get("target")
+    return aims_at(word, numbers, run.effective_prior, run.natural, run.class_names)
 
 
 def _recipe_yaml(run: RunFiles) -> str:

@@ -115,6 +115,20 @@ class RunFiles:
         return self._per_class(self.data.get("counts") or self.run.get("counts"))
 
     @property
+    def natural(self) -> NDArray[np.float64]:
+        """``(C,)`` shares of the classes in training, empty ones counted as one more; NaN unknown."""
+        counts = self.counts
+        if self.run.get("on_empty") == "smooth" and (counts == 0).any():
+            counts = counts + 1
+        total = counts.sum()
+        return counts / total if total > 0 else np.full(self.num_classes, np.nan)
+
+    @property
+    def effective_prior(self) -> list[float] | None:
+        """``(C,)`` prior of the model's own softmax, or ``None`` where no formula gives it."""
+        return self.metrics.get("effective_prior") or None
+
+    @property
     def recall(self) -> NDArray[np.float64]:
         """``(C,)`` recall of each class; NaN where the class has no test row."""
         return self._per_class(self.test.get("per_class"))
