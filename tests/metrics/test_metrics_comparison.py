@@ -168,6 +168,15 @@ def test_equal_methods_are_within_noise():
     assert found.verdict == "within noise"
 
 
+def test_many_methods_can_still_be_told_apart():
+    """66 p-values of 2,000 resamples would all be above 0.05 after the correction."""
+    y = np.repeat([0, 1, 2], 40)
+    right = np.arange(120) % 2 == 0
+    methods = {"ce": [_run(y, np.ones(120, bool))]}
+    methods |= {f"m{i}": [_run(y, right)] for i in range(66)}
+    assert {c.verdict for c in compare_all(methods, STATS3).values()} == {"worse"}
+
+
 def test_compare_all_adjusts_over_the_methods():
     rng = np.random.default_rng(2)
     y = np.repeat([0, 1, 2], 1500)

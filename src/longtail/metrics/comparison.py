@@ -12,7 +12,7 @@ from longtail.errors import ConfigError, DataError, nearest
 from longtail.metrics.bootstrap import STATISTICS, resample, score_table, statistic_weights
 from longtail.metrics.checks import check_between, check_whole, whole_numbers
 from longtail.metrics.groups import group_index
-from longtail.metrics.significance import holm, mdd, verdict
+from longtail.metrics.significance import enough_draws, holm, mdd, verdict
 from longtail.types import ClassStats
 
 __all__ = ["Comparison", "Scores", "compare", "compare_all", "confused_pairs", "paired"]
@@ -247,7 +247,7 @@ def compare_all(
     *,
     baseline: str = "ce",
     metric: str = "balanced_accuracy",
-    draws: int = 2000,
+    draws: int | None = None,
     seed: int = 0,
 ) -> dict[str, Comparison | None]:
     """Every method against one baseline, Holm-adjusted over the methods.
@@ -257,7 +257,7 @@ def compare_all(
         stats: statistics of the training data.
         baseline: name of the baseline.
         metric: one of accuracy, balanced_accuracy, many, medium, few.
-        draws: resamples.
+        draws: resamples; absent, enough for so many methods.
         seed: of the draws, the same for every pair.
 
     Returns:
@@ -273,6 +273,7 @@ def compare_all(
     if metric not in STATISTICS:
         raise ConfigError(f"there is no paired metric {metric!r}", nearest(metric, STATISTICS))
     base = Scores.of(methods[baseline])
+    draws = enough_draws(max(1, len(methods) - 1)) if draws is None else draws
     rows = {
         name: compare(runs, base, stats, draws=draws, seed=seed)[metric]
         for name, runs in methods.items()

@@ -11,10 +11,20 @@ from scipy.special import ndtri
 from longtail.errors import ConfigError, DataError
 from longtail.metrics.checks import check_between, check_whole, numbers
 
-__all__ = ["holm", "mdd", "required_test_per_class", "seed_row_variance", "verdict"]
+__all__ = ["enough_draws", "holm", "mdd", "required_test_per_class", "seed_row_variance", "verdict"]
 
 RELEVANT = 0.005  #: smaller differences are never called better or worse
 BLUNT = 0.05  #: a test set that cannot show this much cannot tell
+
+
+def enough_draws(methods: int) -> int:
+    """Resamples after which ``methods`` p-values can each be told from 0.05 by Holm's correction.
+
+    The smallest p-value of ``B`` resamples is ``2 / (B + 1)``, and the correction multiplies it by
+    the number of methods: 2,000, or 100 for each method where that is more.
+    """
+    check_whole("methods", methods)
+    return max(2000, 100 * methods)
 
 
 def holm(p: ArrayLike) -> np.ndarray:
