@@ -268,3 +268,11 @@ def test_a_learned_correction_begins_again(tmp_path: Path, monkeypatch: pytest.M
 def test_the_flag_is_the_field() -> None:
     names = {f.name for f in dataclasses.fields(RunConfig)}
     assert "start" in names
+
+
+def test_a_run_with_layers_that_this_network_lacks_is_refused(tmp_path: Path) -> None:
+    """Without its neck the features are others."""
+    train("etf", epochs=2, output=tmp_path / "etf")
+    with pytest.raises(CheckpointError, match="left over") as caught:
+        train("crt", start=tmp_path / "etf")
+    assert "neck" in caught.value.what

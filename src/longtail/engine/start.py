@@ -148,13 +148,16 @@ class Start:
             )
         theirs = split_state(load_tensors(self.weights)[0]).get("network", {})
         mine = state.network.state_dict()
-        trunk = {k for k in mine if not k.startswith(("head.", "projector."))}
-        missing = sorted(trunk - set(theirs))
-        missing += sorted(k for k in trunk & set(theirs) if theirs[k].shape != mine[k].shape)
-        if missing:
+        trunk, there = (
+            {k for k in keys if not k.startswith(("head.", "projector."))}
+            for keys in (mine, theirs)
+        )
+        wrong = sorted(trunk ^ there)
+        wrong += sorted(k for k in trunk & there if theirs[k].shape != mine[k].shape)
+        if wrong:
             raise CheckpointError(
-                f"the run {self.path} does not fit this network: {len(missing)} keys are missing or "
-                f"of another shape: {', '.join(missing[:4])}",
+                f"the run {self.path} does not fit this network: {len(wrong)} keys are missing, left "
+                f"over or of another shape: {', '.join(wrong[:4])}",
                 "start from a run of the same network on data of the same kind and size",
             )
         _finite(self.path / self.weights.name, theirs)
