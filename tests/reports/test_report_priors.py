@@ -24,13 +24,14 @@ def test_of_many_classes_the_largest_and_the_smallest_are():
     names = [f"class {i}" for i in range(100)]
     natural = [0.0001] * 99 + [0.9901]
     said = answers_to(natural, natural, names)
-    assert said == "natural (largest class class 99: 99 %, smallest class 98: 0.01 %)"
+    assert said == "natural (99 % of class 99 (largest class), 0.01 % of class 98 (smallest))"
     other = [0.9901] + [0.0001] * 99
     assert answers_to(other, natural, names) == (
-        "largest class class 99: 0.01 %, smallest class 98: 0.01 %"
+        "0.01 % of class 99 (largest class), 0.01 % of class 98 (smallest)"
     )
     assert (
-        answers_to(other, None, names) == "largest class class 0: 99 %, smallest class 99: 0.01 %"
+        answers_to(other, None, names)
+        == "99 % of class 0 (largest class), 0.01 % of class 99 (smallest)"
     )
 
 

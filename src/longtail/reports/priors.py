@@ -121,7 +121,7 @@ def _shares(shares: Shares, natural: Shares, names: Sequence[str]) -> str:
     size = np.asarray(natural, dtype=float) if _known(natural) else v
     head, tail = int(size.argmax()), int(len(v) - 1 - size[::-1].argmin())
     ends = _percent(v[head]), _percent(v[tail])
-    return f"largest class {names[head]}: {ends[0]}, smallest {names[tail]}: {ends[1]}"
+    return f"{ends[0]} of {names[head]} (largest class), {ends[1]} of {names[tail]} (smallest)"
 
 
 def _known(natural: Shares) -> bool:
