@@ -12,6 +12,7 @@ import pytest
 import torch
 from scipy.special import betaincinv, log_softmax, logsumexp
 from torch import Tensor
+from torch.func import functional_call
 
 from longtail.engine.stage import make_recipe
 from longtail.registry import get, instantiate, part
@@ -181,6 +182,39 @@ def test_meta_weight_net() -> None:
     v = 1 / (1 + np.exp(-(hidden @ array(two.weight).T + array(two.bias))[:, 0]))
     total = float(built.objective.terms(built.ctx, batch).total.detach())
     np.testing.assert_allclose(total, (v * losses).mean(), rtol=2e-5)
+
+
+@pytest.mark.parametrize("virtual", ["all", "head"])
+@pytest.mark.parametrize(
+    ("modality", "backbone"),
+    [("image", "small_cnn"), ("image", "resnet18"), ("table", "mlp"), ("text", "hashed_text")],
+)
+def test_meta_weights_learn_through_a_step(virtual: str, modality: str, backbone: str) -> None:
+    """The gradient of the weighing network is that of differentiating the step itself."""
+    recipe = make_recipe(get("recipes", "meta_weight_net"), virtual=virtual)
+    built = toy_stage(recipe, modality=modality, backbone=backbone)
+    batch = first_batch(built)
+    meta, net, model = batch.extra["meta"], built.objective, built.ctx.model
+    lr = built.ctx.optimizers["model"].param_groups[0]["lr"]
+    params, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+    moved = {k: p for k, p in params.items() if virtual == "all" or k.startswith("head.")}
+
+    def losses(rows: Any, changed: dict[str, Tensor]) -> Tensor:
+        own = {k: b.clone() for k, b in buffers.items()}
+        z = functional_call(model, {**params, **changed, **own}, (rows.views[0],)).logits
+        return torch.nn.functional.cross_entropy(z, rows.target, reduction="none")
+
+    before = losses(batch, {})
+    virtual_loss = (net.weigh(before.detach()[:, None])[:, 0] * before).mean()
+    grads = torch.autograd.grad(virtual_loss, list(moved.values()), create_graph=True)
+    ahead = {k: p - lr * g for (k, p), g in zip(moved.items(), grads, strict=True)}
+    inner = list(net.parameters())
+    wanted = torch.autograd.grad(losses(meta, ahead).mean(), inner)
+    got = torch.autograd.grad(net._taught(built.ctx, batch, meta), inner)
+    scale = max(float(w.abs().max()) for w in wanted)
+    assert scale > 0
+    for w, g in zip(wanted, got, strict=True):
+        torch.testing.assert_close(g, w, rtol=1e-3, atol=1e-4 * scale)
 
 
 def test_paco() -> None:

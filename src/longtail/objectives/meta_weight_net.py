@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.func import functional_call
 from torch.nn import functional as F
 
@@ -72,7 +75,7 @@ class MetaWeightNet(Objective):
         rows = torch.zeros((), device=batch.target.device)
         for micro in batch.split(ctx.update.accumulate):
             meta = micro.extra["meta"]
-            (self._meta_loss(ctx, micro, meta) * len(meta)).backward(inputs=self._inner())
+            (self._taught(ctx, micro, meta) * len(meta)).backward(inputs=self._inner())
             rows += len(meta)
         ctx.ranks.gradients_(self._inner(), rows)
         optimizer.step()
@@ -85,25 +88,49 @@ class MetaWeightNet(Objective):
     def _weights(self, losses: Tensor) -> Tensor:
         return self.weigh(losses.detach()[:, None])[:, 0]
 
-    def _meta_loss(self, ctx: Context, batch: Batch, meta: Batch) -> Tensor:
-        """Loss of the meta batch after a virtual step on clones."""
+    def _taught(self, ctx: Context, batch: Batch, meta: Batch) -> Tensor:
+        """A number whose gradient for ``V`` is that of the meta batch's loss at ``w'``.
+
+        ``w'`` is linear in the weights, so the loss changes with the weight of row ``i`` by ``-lr``
+        times the slope of ``l_i`` at ``w`` along the meta gradient ``grad_w' CE_meta(w')``: one pass
+        of forward differentiation gives the slopes of all rows, and no step is differentiated.
+        """
         model = ctx.model
-        fixed: dict[str, Any] = dict(model.named_parameters())
-        moved = {k: p for k, p in fixed.items() if p.requires_grad and self._moves(k)}
+        params: dict[str, Any] = dict(model.named_parameters())
+        moved = {k: p for k, p in params.items() if p.requires_grad and self._moves(k)}
         buffers = {k: b.clone() for k, b in model.named_buffers()}
-        logits = functional_call(model, {**fixed, **buffers}, (batch.views[0],)).logits
-        losses = F.cross_entropy(logits.float(), batch.target, reduction="none")
-        virtual = row_mean(self._weights(losses) * losses, batch)
-        grads = torch.autograd.grad(
-            virtual, list(moved.values()), create_graph=True, allow_unused=True
-        )
         rate = ctx.optimizers["model"].param_groups[0]["lr"]
-        ahead = {
-            k: p if g is None else p - rate * g
-            for (k, p), g in zip(moved.items(), grads, strict=True)
-        }
-        meta_logits = functional_call(model, {**fixed, **ahead, **buffers}, (meta.views[0],)).logits
-        return row_mean(F.cross_entropy(meta_logits.float(), meta.target, reduction="none"), meta)
+
+        def losses(rows: Batch, **changed: Tensor) -> Tensor:
+            given = ({**params, **changed, **buffers}, (rows.views[0],))
+            logits: Tensor = functional_call(model, *given).logits
+            return F.cross_entropy(logits.float(), rows.target, reduction="none")
+
+        before = losses(batch)
+        step = _gradients(row_mean(self._weights(before).detach() * before, batch), moved)
+        ahead = {k: (p - rate * step[k]).detach().requires_grad_() for k, p in moved.items()}
+        along = _gradients(row_mean(losses(meta, **ahead), meta), ahead)
+        with torch.no_grad(), _forward_mode():
+            dual = {k: forward_ad.make_dual(p.detach(), along[k]) for k, p in moved.items()}
+            slopes = forward_ad.unpack_dual(losses(batch, **dual)).tangent
+        taught: Tensor = -rate * row_mean(self._weights(before) * slopes, batch)
+        return taught
 
     def _moves(self, name: str) -> bool:
         return self.virtual == "all" or name.startswith("head.")
+
+
+@contextlib.contextmanager
+def _forward_mode() -> Iterator[None]:
+    """A level of forward differentiation, without what torch says of itself at the first one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with forward_ad.dual_level():
+            yield
+
+
+def _gradients(value: Tensor, of: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Gradients by name; zeros where nothing depends on it."""
+    found = torch.autograd.grad(value, list(of.values()), allow_unused=True)
+    pairs = zip(of.items(), found, strict=True)
+    return {k: torch.zeros_like(p) if g is None else g for (k, p), g in pairs}

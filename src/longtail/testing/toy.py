@@ -74,9 +74,12 @@ def toy_data(modality: str = "image") -> Dataset:
     )
 
 
-def toy_state(recipe: Recipe, *, seed: int = 0) -> RunState:
-    """A run of a recipe on the image toy that has not begun."""
-    data = toy_data()
+def toy_state(
+    recipe: Recipe, *, seed: int = 0, modality: str = "image", backbone: str = ""
+) -> RunState:
+    """A run of a recipe on a toy that has not begun; absent, the toy's own backbone."""
+    data = toy_data(modality)
+    backbone = backbone or data.default_backbone
     labels = data.train.labels
     rows = StageData(data.train.store, torch.arange(len(labels)), labels)
     meta = None
@@ -85,7 +88,7 @@ def toy_state(recipe: Recipe, *, seed: int = 0) -> RunState:
     network = build_network(
         recipe.network,
         input_spec=data.input_spec,
-        backbone=data.default_backbone,
+        backbone=backbone,
         num_classes=len(NAMES),
         head=recipe.head,
         projector=recipe.projector,
@@ -93,14 +96,16 @@ def toy_state(recipe: Recipe, *, seed: int = 0) -> RunState:
     )
     stats = ClassStats(rows.counts(len(NAMES)), NAMES)
     return RunState(
-        recipe, data, data.default_backbone, network, rows, rows, stats, seed,
+        recipe, data, backbone, network, rows, rows, stats, seed,
         torch.device("cpu"), Ranks(), list(recipe.stages), meta=meta,
     )  # fmt: skip
 
 
-def toy_stage(recipe: Recipe, number: int = 0, *, seed: int = 0) -> BuiltStage:
-    """One stage of a recipe, built on the image toy, in training mode."""
-    state = toy_state(recipe, seed=seed)
+def toy_stage(
+    recipe: Recipe, number: int = 0, *, seed: int = 0, modality: str = "image", backbone: str = ""
+) -> BuiltStage:
+    """One stage of a recipe, built on a toy, in training mode."""
+    state = toy_state(recipe, seed=seed, modality=modality, backbone=backbone)
     built = build_stage(state, recipe.stages[number], number, Settings(batch_size=18))
     set_modes(built.ctx.model, built.bn)
     return built
