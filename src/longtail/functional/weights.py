@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "image_repeat_factor",
     "inverse_frequency",
     "is_finite",
+    "is_whole",
     "repeat_factor",
 ]
 
@@ -120,10 +122,18 @@ def image_repeat_factor(
     return torch.tensor(repeats, dtype=torch.float64)
 
 
-def is_finite(value: Any) -> bool:
-    """Whether it is a number at all, and a finite one."""
+def is_finite(*values: Any) -> bool:
+    """Whether each is a number at all, and a finite one."""
     try:
-        return math.isfinite(value)
+        return all(math.isfinite(v) for v in values)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+
+
+def is_whole(*values: Any) -> bool:
+    """Whether each is a whole number, of whatever type; ``2.0`` is none."""
+    try:
+        return all(isinstance(operator.index(v), int) for v in values)
     except (TypeError, ValueError, RuntimeError):
         return False
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from longtail.errors import ConfigError
 from longtail.functional.random import words
-from longtail.functional.weights import effective_count
+from longtail.functional.weights import effective_count, is_finite
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
 from longtail.samplers.checks import whole
 from longtail.samplers.kernel import RowTable
@@ -81,7 +79,7 @@ class Power(ClassDraw):
         rank: int = 0,
         pad: bool = False,
     ) -> None:
-        if not math.isfinite(q):
+        if not is_finite(q):
             raise ConfigError(f"q must be finite, not {q}", "0 is class-balanced sampling")
         self.q = q
         super().__init__(
@@ -182,7 +180,7 @@ class EffectiveNumberSampler(ClassDraw):
         rank: int = 0,
         pad: bool = False,
     ) -> None:
-        if not 0 <= beta < 1:
+        if not is_finite(beta) or not 0 <= beta < 1:
             raise ConfigError(f"beta must lie in [0, 1), not {beta}", "0.9999 is the usual value")
         self.beta = beta
         super().__init__(

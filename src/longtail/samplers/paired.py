@@ -10,6 +10,7 @@ from longtail.errors import ConfigError, UnknownNameError
 from longtail.functional.curriculum import SCHEDULES, curriculum_exponent
 from longtail.functional.orders import swapped
 from longtail.functional.random import mix, shuffled, words
+from longtail.functional.weights import is_finite
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
 from longtail.samplers.checks import whole
 from longtail.samplers.independent import ClassDraw, power_marginal
@@ -165,7 +166,7 @@ class Curriculum(ClassDraw):
     ) -> None:
         if schedule not in SCHEDULES:
             raise UnknownNameError("schedule of a curriculum", schedule, SCHEDULES)
-        if not 0 < left < 1:
+        if not is_finite(left) or not 0 < left < 1:
             raise ConfigError(f"left must lie between 0 and 1, not {left}", "try left=0.01")
         self.schedule, self.left = schedule, left
         super().__init__(
