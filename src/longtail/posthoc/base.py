@@ -12,6 +12,7 @@ from torch import Tensor
 from longtail.errors import CheckpointError, ConfigError, DataError
 from longtail.functional.precision import kept_wide, no_autocast, widen
 from longtail.posthoc.checks import check_labels, check_logits, check_rows, vector
+from longtail.registry import name_of
 from longtail.types import ClassStats, Outputs, Part
 
 __all__ = ["Adjuster", "FitData"]
@@ -161,7 +162,7 @@ class Adjuster(Part):
         """
         if self.corrects_prior and prior is None:
             raise ConfigError(
-                f"{type(self).__name__} corrects the prior that the model answers to, and no "
+                f"{name_of('adjusters', self)} corrects the prior that the model answers to, and no "
                 "formula gives that of this model",
                 "use it after plain cross-entropy, or set allow_double=true to take the training "
                 "prior",
