@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from longtail.errors import ConfigError, DataError
+from longtail.labels import as_counts
 
 __all__ = [
     "as_counts",
@@ -136,22 +137,3 @@ def is_whole(*values: Any) -> bool:
         return all(isinstance(operator.index(v), int) for v in values)
     except (TypeError, ValueError, RuntimeError):
         return False
-
-
-def as_counts(counts: Sequence[float] | Tensor) -> Tensor:
-    """Counts as ``(C,)`` float64, or the error that says what is wrong with them."""
-    try:
-        n = torch.as_tensor(counts, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        raise DataError("class counts are no list of numbers", f"got {counts!r}"[:200]) from None
-    if n.ndim != 1 or n.numel() < 2:
-        raise DataError(
-            f"class counts must be a list of at least two numbers, not shape {tuple(n.shape)}",
-            "give one training count for each class",
-        )
-    if not torch.isfinite(n).all() or (n < 0).any() or n.sum() == 0:
-        raise DataError(
-            "class counts must be finite, not negative and not all zero",
-            f"got {n.tolist()[:12]}",
-        )
-    return n

@@ -115,17 +115,6 @@ def aggregate(
     """
     v1, v2 = _checked(view1, view2)
     check_seed(seed)
-    known = is_whole(epochs, batch_size) and is_finite(lr, momentum, weight_decay)
-    if (
-        not known
-        or min(epochs, batch_size) < 1
-        or not (lr > 0 and 0 <= momentum < 1 and weight_decay >= 0)
-    ):
-        raise ConfigError(
-            f"adaptation cannot run with epochs={epochs}, batch_size={batch_size}, lr={lr}, "
-            f"momentum={momentum}, weight_decay={weight_decay}",
-            "give positive numbers, and a momentum in [0, 1)",
-        )
     pace = _Pace(epochs, batch_size, lr, momentum, weight_decay)
     learned, stopped = _learn(v1, v2, seed, pace)
     if validation is None:
@@ -142,6 +131,17 @@ class _Pace:
     lr: float
     momentum: float
     weight_decay: float
+
+    def __post_init__(self) -> None:
+        whole = is_whole(self.epochs, self.batch_size)
+        known = whole and is_finite(self.lr, self.momentum, self.weight_decay)
+        fits = known and min(self.epochs, self.batch_size) >= 1 and self.lr > 0
+        if not fits or not 0 <= self.momentum < 1 or self.weight_decay < 0:
+            raise ConfigError(
+                f"adaptation cannot run with epochs={self.epochs}, batch_size={self.batch_size}, "
+                f"lr={self.lr}, momentum={self.momentum}, weight_decay={self.weight_decay}",
+                "give positive numbers, and a momentum in [0, 1)",
+            )
 
 
 def _learn(v1: Tensor, v2: Tensor, seed: int, pace: _Pace) -> tuple[Tensor, str]:

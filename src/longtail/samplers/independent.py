@@ -8,7 +8,7 @@ from longtail.errors import ConfigError
 from longtail.functional.random import words
 from longtail.functional.weights import effective_count, is_finite
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
-from longtail.samplers.checks import whole
+from longtail.samplers.checks import stage_epochs, stage_fraction
 from longtail.samplers.kernel import RowTable
 
 __all__ = [
@@ -244,19 +244,11 @@ class Progressive(ClassDraw):
             rank=rank,
             pad=pad,
         )
-        if epochs is not None:
-            whole("epochs", epochs, "it is how many epochs the stage has")
-        self.epochs = epochs
+        self.epochs = None if epochs is None else stage_epochs("progressive", epochs)
 
     def at(self, epoch: int) -> float:
-        if self.epochs is None:
-            raise ConfigError(
-                "progressive sampling does not know how many epochs the stage has",
-                "give epochs=T, or set sampler.epochs = T",
-            )
-        if not self.reach:
-            return min(1.0, epoch / max(1, self.epochs))
-        return min(1.0, epoch / (self.epochs - 1)) if self.epochs > 1 else 1.0
+        epochs = stage_epochs("progressive", self.epochs)
+        return stage_fraction(epoch, epochs) if self.reach else min(1.0, epoch / epochs)
 
     def share(self, fraction: float) -> float:
         """The share ``t`` of class-balanced sampling when ``fraction`` of the stage is done."""
