@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from longtail.errors import LongtailError
-from longtail.registry import Record, records
+from longtail.models import InputSpec, build_network
+from longtail.registry import Record, part, records
 
 KINDS = (
     "losses",
@@ -56,6 +57,16 @@ def test_refuses_what_is_no_number(record: Record, name: str, value: Any) -> Non
     with pytest.raises(LongtailError) as caught:
         record.load()(**{**record.case, name: value})
     assert caught.value.what
+    assert caught.value.do
+
+
+@pytest.mark.parametrize("value", ["many", float("nan")], ids=str)
+@pytest.mark.parametrize(("name", "option"), [("experts", "count"), ("neck", "width")])
+def test_networks_refuse_what_is_no_number(name: str, option: str, value: Any) -> None:
+    spec = InputSpec("image", (1, 8, 8), mean=(0.4,), std=(0.3,))
+    network = part(name, **{option: value})
+    with pytest.raises(LongtailError, match="at least") as caught:
+        build_network(network, input_spec=spec, backbone="small_cnn", num_classes=4)
     assert caught.value.do
 
 
