@@ -13,12 +13,31 @@ from torch import Tensor
 
 from longtail.errors import DataError
 
-__all__ = ["class_order", "encode_labels", "label_array", "label_names", "read_labels"]
+__all__ = ["as_counts", "class_order", "encode_labels", "label_array", "label_names", "read_labels"]
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _ATTRIBUTES = ("targets", "labels", "get_labels", "y")
 _LISTS = ("samples", "imgs")
 _COLUMNS = ("label", "labels", "target", "fine_label")
+
+
+def as_counts(counts: Sequence[float] | Tensor) -> Tensor:
+    """Counts as ``(C,)`` float64, or the error that says what is wrong with them."""
+    try:
+        n = torch.as_tensor(counts, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise DataError("class counts are no list of numbers", f"got {counts!r}"[:200]) from None
+    if n.ndim != 1 or n.numel() < 2:
+        raise DataError(
+            f"class counts must be a list of at least two numbers, not shape {tuple(n.shape)}",
+            "give one training count for each class",
+        )
+    if not torch.isfinite(n).all() or (n < 0).any() or n.sum() == 0:
+        raise DataError(
+            "class counts must be finite, not negative and not all zero",
+            f"got {n.tolist()[:12]}",
+        )
+    return n
 
 
 def class_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ __all__ = [
     "find",
     "get",
     "instantiate",
+    "name_of",
     "part",
     "records",
     "register",
@@ -168,6 +169,12 @@ def _elsewhere(kind: str, name: str) -> str:
 
 def _named(name: str) -> tuple[Record, ...]:
     return tuple(r for k in KINDS for r in records(k) if name == r.name or name in r.aliases)
+
+
+def name_of(kind: str, made: object) -> str:
+    """The name under which the class of a part is registered; the name of the class if it is not."""
+    target = f"{type(made).__module__}:{type(made).__name__}"
+    return next((r.name for r in records(kind) if r.target == target), type(made).__name__)
 
 
 def find(name: str) -> tuple[Record, ...]:

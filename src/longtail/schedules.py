@@ -29,6 +29,8 @@ def cosine(*, warmup: float = 0.0, floor: float = 0.0) -> Schedule:
     Reference: Loshchilov and Hutter, ICLR 2017.
     """
     _check(warmup)
+    if not _finite(floor) or not 0 <= floor <= 1:
+        raise ConfigError(f"floor must lie in [0, 1], not {floor}", "it is a share of the rate")
 
     def rate(fraction: float) -> float:
         if fraction < warmup:
@@ -44,6 +46,12 @@ def steps(
 ) -> Schedule:
     """Times ``factor`` at each fraction in ``at``, after a linear warm-up (Cao et al., 2019)."""
     _check(warmup)
+    listed = isinstance(at, Sequence) and not isinstance(at, str)
+    if not listed or not _finite(factor, *at) or factor < 0:
+        raise ConfigError(
+            f"steps needs fractions of the stage and a factor of 0 or more, not {at} and {factor}",
+            "try at=(0.8, 0.9), factor=0.01",
+        )
 
     def rate(fraction: float) -> float:
         drops = sum(fraction >= a for a in at)
@@ -52,8 +60,12 @@ def steps(
     return rate
 
 
+def _finite(*values: object) -> bool:
+    return all(isinstance(v, Real) and math.isfinite(v) for v in values)
+
+
 def _check(warmup: float) -> None:
-    if not 0 <= warmup < 1:
+    if not _finite(warmup) or not 0 <= warmup < 1:
         raise ConfigError(
             f"warmup must lie in [0, 1), not {warmup}", "give a fraction of the stage"
         )

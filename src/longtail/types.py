@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from longtail.errors import ConfigError, DataError, UnboundPartError
+from longtail.labels import as_counts
 
 __all__ = ["Batch", "ClassStats", "Context", "Outputs", "Part", "Progress", "Terms"]
 
@@ -49,22 +50,7 @@ class ClassStats:
         on_empty: str = "error",
         benchmark: bool = False,
     ) -> None:
-        try:
-            raw = torch.as_tensor(counts, dtype=torch.float64).detach().cpu().clone()
-        except (TypeError, ValueError, RuntimeError):
-            raise DataError(
-                "class counts are no list of numbers", f"got {counts!r}"[:200]
-            ) from None
-        if raw.ndim != 1 or len(raw) < 2:
-            raise DataError(
-                f"class counts must be a list of at least two numbers, not shape {tuple(raw.shape)}",
-                "give one training count for each class",
-            )
-        if not torch.isfinite(raw).all() or (raw < 0).any() or raw.sum() == 0:
-            raise DataError(
-                "class counts must be finite, not negative and not all zero",
-                f"got {raw.tolist()[:12]}",
-            )
+        raw = as_counts(counts).detach().cpu().clone()
         if names and len(names) != len(raw):
             raise DataError(
                 f"{len(names)} class names for {len(raw)} class counts", "give one name a class"

@@ -176,6 +176,30 @@ def test_missing_validation_classes_are_said():
     assert "1 classes have no validation rows" in found.notes[0]
 
 
+def test_validation_rows_of_a_masked_class_decide_nothing():
+    v1, v2, _ = _experts(400)
+    val, _, y = _experts(120, seed=2)
+    live = torch.tensor([1.0, 1.0, 1.0, 0.0])
+    kept = y < 3
+    found = aggregate(v1, v2, seed=0, validation=(val, y), effective_prior=live)
+    alone = aggregate(v1, v2, seed=0, validation=(val[:, kept], y[kept]), effective_prior=live)
+    assert found.prior.tolist() == pytest.approx(alone.prior.tolist())
+    assert float(found.prior[3]) == 0
+    assert found.notes[1:] == alone.notes
+    line = f"{int((~kept).sum())} validation rows of classes without training samples are left out"
+    assert found.notes[0] == line
+    none = aggregate(v1, v2, seed=0, validation=(val[:, ~kept], y[~kept]), effective_prior=live)
+    assert "not checked" in none.notes[-1]
+    assert none.prior is None
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "lr", "momentum", "weight_decay"])
+@pytest.mark.parametrize("value", ["many", None, float("nan")], ids=str)
+def test_settings_that_are_no_numbers(name, value):
+    with pytest.raises(ConfigError, match="adaptation cannot run"):
+        aggregate(V1, V2, seed=0, **{name: value})
+
+
 def test_refusals():
     with pytest.raises(DataError, match="same rows twice"):
         aggregate(V1, V2[:, :, :2], seed=0)

@@ -230,3 +230,20 @@ def test_prior_shift_adjuster():
     assert torch.equal(again.transform(outputs), known.transform(outputs))
     with pytest.raises(ConfigError, match="not fitted"):
         PriorShift().transform(outputs)
+
+
+@pytest.mark.parametrize("name", ["sampler_marginal", "natural"])
+@pytest.mark.parametrize("value", [None, [], "many", 1.0, torch.full((3,), torch.nan)], ids=str)
+def test_an_ingredient_that_is_missing_is_named(name, value):
+    given = {"sampler_marginal": EVEN, "natural": PI, name: value}
+    with pytest.raises(DataError, match=name.removesuffix("_marginal")) as caught:
+        effective_prior(**given)
+    assert caught.value.do
+
+
+@pytest.mark.parametrize("name", ["class_weight", "offset", "shift"])
+@pytest.mark.parametrize("value", [[], "many", [1.0, None, 2.0]], ids=str)
+def test_an_ingredient_that_is_no_numbers_is_named(name, value):
+    with pytest.raises(DataError, match=name.removeprefix("class_")) as caught:
+        effective_prior(EVEN, natural=PI, **{name: value})
+    assert caught.value.do

@@ -307,3 +307,11 @@ def test_seeds(seed):
         aggregate(views, views, seed=seed)
     with pytest.raises(ConfigError, match="seed"):
         estimate_target_prior(z, z, y, effective=torch.ones(4), seed=seed)
+
+
+@pytest.mark.parametrize("name", [n for n in ADJUSTERS if create("adjuster", n).corrects_prior])
+def test_a_prior_that_is_unknown_is_refused_by_the_name_to_change(name):
+    outputs, weight = rows()
+    given = FitData(outputs, torch.arange(12) % 4, STATS, head_weight=weight, prior_unknown=True)
+    with pytest.raises(ConfigError, match=rf"^{name} corrects the prior"):
+        create("adjuster", name).fit(given)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
 from longtail.augment.base import MixAugment, check_draws
 from longtail.errors import ConfigError, DataError
+from longtail.functional.weights import is_finite
 from longtail.types import Batch
 
 __all__ = ["Mixup", "beta_quantile", "mix_rows", "partners"]
@@ -66,7 +65,7 @@ class Mixup(MixAugment):
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
-        if not math.isfinite(alpha):
+        if not is_finite(alpha):
             raise ConfigError(f"alpha must be finite, not {alpha}", "try alpha=1.0")
         self.alpha = alpha
 

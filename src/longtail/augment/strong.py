@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from longtail.augment.base import ViewAugment, check_draws, check_images
-from longtail.augment.views import mirrored, moved
+from longtail.augment.views import mirrored, moved, whole
 from longtail.errors import ConfigError
+from longtail.functional.weights import is_finite
 
 __all__ = ["Strong", "erased", "jittered"]
 
@@ -93,8 +94,10 @@ class Strong(ViewAugment):
         super().__init__()
         jitter = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
         for name, value in {"strength": strength, **jitter, "erase": erase}.items():
-            if not 0 <= value <= 1:
+            if not is_finite(value) or not 0 <= value <= 1:
                 raise ConfigError(f"{name} must lie in [0, 1], not {value}", "try 0.4")
+        if padding is not None:
+            whole("padding", padding)
         self.strength, self.padding, self.erase, self.flip = strength, padding, erase, flip
         self.brightness, self.contrast, self.saturation = brightness, contrast, saturation
 

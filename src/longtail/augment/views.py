@@ -7,6 +7,7 @@ from torch import Tensor
 
 from longtail.augment.base import ViewAugment, check_draws, check_images
 from longtail.errors import ConfigError
+from longtail.functional.weights import is_finite
 
 __all__ = ["Chain", "CropFlip", "Flip", "Identity", "Shift", "mirrored", "moved"]
 
@@ -36,7 +37,7 @@ def mirrored(x: Tensor, u: Tensor) -> Tensor:
 
 def whole(name: str, value: int) -> int:
     """A whole number of pixels, 0 or more."""
-    if value != int(value) or value < 0:
+    if not is_finite(value) or value != int(value) or value < 0:
         raise ConfigError(f"{name} must be a whole number of 0 or more, not {value}", "try 1 or 4")
     return int(value)
 

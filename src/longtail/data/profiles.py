@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from longtail.errors import ConfigError, UnknownNameError
+from longtail.functional.weights import is_finite
 
 __all__ = ["PROFILES", "profile_counts", "select", "select_prefix"]
 
@@ -34,7 +33,7 @@ def profile_counts(
 
     Reference: Cao et al., NeurIPS 2019; Cui et al., CVPR 2019.
     """
-    if not (math.isfinite(imbalance_factor) and imbalance_factor >= 1):
+    if not is_finite(imbalance_factor) or imbalance_factor < 1:
         raise ConfigError(
             f"imbalance_factor={imbalance_factor} is not a number of at least 1",
             "give largest over smallest class, for example imbalance_factor=100",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from longtail.engine.update import Plain
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.functional.calibration import max_norm, norm_threshold
+from longtail.functional.weights import is_finite
 
 __all__ = ["MaxNorm"]
 
@@ -32,7 +32,7 @@ class MaxNorm(Plain):
     """
 
     def __init__(self, share: float = 0.1, *, path: str = "head.weight") -> None:
-        if not (math.isfinite(share) and 0 <= share <= 1):
+        if not is_finite(share) or not 0 <= share <= 1:
             raise ConfigError(
                 f"share must lie in [0, 1], not {share}", "0.1 is the published value"
             )

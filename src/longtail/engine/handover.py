@@ -13,6 +13,7 @@ from longtail.engine.feed import StageData
 from longtail.engine.stage import Stage
 from longtail.engine.state import RunState
 from longtail.errors import ConfigError, DataError
+from longtail.functional.weights import is_finite, is_whole
 from longtail.schedules import allocate
 
 __all__ = [
@@ -86,6 +87,10 @@ class CapPerClass(Handover):
     """Keep at most ``limit`` training rows a class, chosen by the seed."""
 
     def __init__(self, limit: int) -> None:
+        if not is_whole(limit) or limit < 1:
+            raise ConfigError(
+                f"limit must be a whole number from 1 on, not {limit}", "try limit=100"
+            )
         self.limit = limit
 
     def __call__(self, state: RunState) -> None:
@@ -110,7 +115,7 @@ class PseudoLabels(Handover):
     reads_head = True
 
     def __init__(self, threshold: float = 0.0) -> None:
-        if not 0 <= threshold <= 1:
+        if not is_finite(threshold) or not 0 <= threshold <= 1:
             raise ConfigError(f"threshold must lie in [0, 1], not {threshold}", "try 0.0 or 0.95")
         self.threshold = threshold
 
@@ -155,9 +160,10 @@ class GrowTree(Handover):
     """
 
     def __init__(self, groups: int | None = None) -> None:
-        if groups is not None and groups < 2:
+        if groups is not None and (not is_whole(groups) or groups < 2):
             raise ConfigError(
-                f"groups must be at least 2, not {groups}", "leave it out for sqrt(C)"
+                f"groups must be a whole number of at least 2, not {groups}",
+                "leave it out for sqrt(C)",
             )
         self.groups = groups
 

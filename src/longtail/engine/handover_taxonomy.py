@@ -11,6 +11,7 @@ from longtail.data.taxonomies import read_taxonomy
 from longtail.engine.handover import Handover, class_means
 from longtail.engine.state import RunState
 from longtail.errors import ConfigError
+from longtail.functional.weights import is_whole
 from longtail.models import TaxonomicHead, Taxonomy
 from longtail.models.taxonomy import grow
 
@@ -32,7 +33,7 @@ class PlantTaxonomy(Handover):
     """
 
     def __init__(self, taxonomy: str | None = None, branching: int = 4) -> None:
-        if branching < 2:
+        if not is_whole(branching) or branching < 2:
             raise ConfigError(f"a node branches in 2 or more, not {branching}", "try branching=4")
         self.taxonomy, self.branching = taxonomy, branching
 

@@ -315,7 +315,13 @@ class Run:
         known = None
         if validation is not None:
             known = (self._expert_views(validation, None, seed, 0), validation.labels)
-        found = aggregate(views[0], views[1], seed=seed, validation=known)
+        found = aggregate(
+            views[0],
+            views[1],
+            seed=seed,
+            validation=known,
+            effective_prior=self.stats.prior.gt(0).double(),
+        )
         self.expert_weights = found.weights
         weights = ", ".join(f"{w:.3f}" for w in found.weights.tolist())
         return [f"experts weighed {weights}; adaptation ended {found.stopped}", *found.notes]

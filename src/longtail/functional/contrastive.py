@@ -10,7 +10,7 @@ from torch import Tensor
 
 from longtail.errors import ConfigError, DataError
 from longtail.functional.precision import widen
-from longtail.functional.weights import as_counts
+from longtail.functional.weights import as_counts, is_finite
 
 __all__ = ["paco_loss"]
 
@@ -105,7 +105,7 @@ def _rows(
 def _check_numbers(reduction: str, **numbers: float) -> None:
     for name, value in numbers.items():
         low = name in ("alpha", "gamma")
-        if not math.isfinite(value) or value < 0 or (value == 0 and not low):
+        if not is_finite(value) or value < 0 or (value == 0 and not low):
             raise ConfigError(
                 f"{name} must be {'at least' if low else 'greater than'} 0, not {value}",
                 f"change {name}",

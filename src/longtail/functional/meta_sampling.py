@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from longtail.errors import ConfigError
+from longtail.functional.weights import is_finite
 
 __all__ = ["drawn_entry", "initial_rates", "rated_draw"]
 
@@ -29,7 +28,7 @@ def initial_rates(prior: Tensor, power: float = 0.0) -> Tensor:
     Reference: Ren et al., *Balanced meta-softmax for long-tailed visual recognition*,
     NeurIPS 2020.
     """
-    if not math.isfinite(power):
+    if not is_finite(power):
         raise ConfigError(f"power must be finite, not {power}", "0 starts all rates alike")
     present = prior > 0
     rate = torch.where(present, prior.double(), 1.0) ** -power

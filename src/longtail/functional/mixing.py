@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from longtail.errors import ConfigError
+from longtail.functional.weights import is_finite
 
 __all__ = ["beta_quantile", "mix_rows", "mixed_loss", "mixup_weight"]
 
@@ -25,7 +25,7 @@ def beta_quantile(u: Tensor, a: float, b: float) -> Tensor:
     Returns:
         float64 numbers in ``[0, 1]`` of the same shape.
     """
-    if not (math.isfinite(a) and math.isfinite(b) and a > 0 and b > 0):
+    if not is_finite(a, b) or a <= 0 or b <= 0:
         raise ConfigError(
             f"Beta({a}, {b}) does not exist: both parameters must be positive",
             "Beta(1, 1) is the uniform distribution",
@@ -48,7 +48,7 @@ def mixup_weight(u: Tensor, alpha: float = 1.0) -> Tensor:
 
     Reference: Zhang et al., *mixup: beyond empirical risk minimization*, ICLR 2018.
     """
-    if not math.isfinite(alpha):
+    if not is_finite(alpha):
         raise ConfigError(f"alpha must be finite, not {alpha}", "1.0 is usual for long tails")
     if alpha <= 0:
         return torch.ones(u.shape, dtype=torch.float64)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from longtail.errors import ConfigError, UnknownNameError
+from longtail.functional.weights import is_finite
 
 __all__ = [
     "SHAPES",
@@ -73,7 +74,7 @@ def smoothing_rates(
 
 def check_rates(head: float, tail: float, shape: str, power: float | None) -> None:
     """Refuse what :func:`smoothing_rates` does not take."""
-    if not 0 <= tail <= head < 1:
+    if not is_finite(head, tail) or not 0 <= tail <= head < 1:
         raise ConfigError(
             f"smoothing of head and tail must satisfy 0 <= tail <= head < 1, not {tail} and {head}",
             "common classes are smoothed more: 0.3 and 0.0, or 0.4 and 0.1, are the published pairs",
@@ -83,7 +84,7 @@ def check_rates(head: float, tail: float, shape: str, power: float | None) -> No
     if (power is None) == (shape == "exp"):
         wrong = "needs its power" if power is None else f"has no power, and was given {power}"
         raise ConfigError(f"smoothing of shape {shape!r} {wrong}", "power belongs to shape 'exp'")
-    if power is not None and not (power > 0 and math.isfinite(power)):
+    if power is not None and (not is_finite(power) or power <= 0):
         raise ConfigError(f"power must be positive and finite, not {power}", "try power=2.0")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from longtail.errors import ConfigError, DataError
+from longtail.labels import as_counts
 
 __all__ = [
     "as_counts",
@@ -18,6 +20,7 @@ __all__ = [
     "image_repeat_factor",
     "inverse_frequency",
     "is_finite",
+    "is_whole",
     "repeat_factor",
 ]
 
@@ -120,28 +123,17 @@ def image_repeat_factor(
     return torch.tensor(repeats, dtype=torch.float64)
 
 
-def is_finite(value: Any) -> bool:
-    """Whether it is a number at all, and a finite one."""
+def is_finite(*values: Any) -> bool:
+    """Whether each is a number at all, and a finite one."""
     try:
-        return math.isfinite(value)
+        return all(math.isfinite(v) for v in values)
     except (TypeError, ValueError, RuntimeError):
         return False
 
 
-def as_counts(counts: Sequence[float] | Tensor) -> Tensor:
-    """Counts as ``(C,)`` float64, or the error that says what is wrong with them."""
+def is_whole(*values: Any) -> bool:
+    """Whether each is a whole number, of whatever type; ``2.0`` is none."""
     try:
-        n = torch.as_tensor(counts, dtype=torch.float64)
+        return all(isinstance(operator.index(v), int) for v in values)
     except (TypeError, ValueError, RuntimeError):
-        raise DataError("class counts are no list of numbers", f"got {counts!r}"[:200]) from None
-    if n.ndim != 1 or n.numel() < 2:
-        raise DataError(
-            f"class counts must be a list of at least two numbers, not shape {tuple(n.shape)}",
-            "give one training count for each class",
-        )
-    if not torch.isfinite(n).all() or (n < 0).any() or n.sum() == 0:
-        raise DataError(
-            "class counts must be finite, not negative and not all zero",
-            f"got {n.tolist()[:12]}",
-        )
-    return n
+        return False

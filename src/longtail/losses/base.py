@@ -12,7 +12,7 @@ from torch import Tensor
 from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.functional.noise import spread
 from longtail.functional.precision import kept_wide, no_autocast, widen
-from longtail.functional.weights import is_finite
+from longtail.functional.weights import is_finite, is_whole
 from longtail.losses.cosines import check_cosines
 from longtail.losses.inputs import as_rows, spread_weights, weight_vector
 from longtail.losses.weights import Weight
@@ -64,6 +64,10 @@ class Loss(Part):
         super().__init__()
         if reduction not in REDUCTIONS:
             raise UnknownNameError("reduction", reduction, REDUCTIONS)
+        if not is_whole(ignore_index):
+            raise ConfigError(
+                f"ignore_index must be a whole number, not {ignore_index!r}", "-100 is usual"
+            )
         self.reduction = reduction
         self.ignore_index = ignore_index
         self._masked = False

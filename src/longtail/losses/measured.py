@@ -16,6 +16,7 @@ from longtail.functional.measured import (
     mean_one,
 )
 from longtail.functional.random import permutation
+from longtail.functional.weights import is_finite, is_whole
 from longtail.losses.weights import Counts, Weight
 from longtail.schedules import check_switch
 from longtail.types import ClassStats, Context
@@ -62,11 +63,11 @@ class Difficulty(Weight):
         super().__init__()
         if isinstance(tau, str) and tau not in DYNAMIC:
             raise UnknownNameError("exponent", tau, DYNAMIC)
-        if not isinstance(tau, str) and not (math.isfinite(tau) and tau >= 0):
+        if not isinstance(tau, str) and (not is_finite(tau) or tau < 0):
             raise ConfigError(
                 f"tau must be finite and not negative, not {tau}", "try tau=1.0 or 'dynamic'"
             )
-        if not 0 <= inertia < 1:
+        if not is_finite(inertia) or not 0 <= inertia < 1:
             raise ConfigError(
                 f"inertia must lie in [0, 1), not {inertia}", "0.5 takes the swings off"
             )
@@ -153,7 +154,7 @@ class EffectiveArea(Weight):
         class_counts: Counts = None,
     ) -> None:
         super().__init__()
-        if batch < 2:
+        if not is_whole(batch) or batch < 2:
             raise ConfigError(
                 f"a batch of {batch} shows no correlation", "batch=64 is the published value"
             )

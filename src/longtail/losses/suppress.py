@@ -10,6 +10,7 @@ from torch import Tensor
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.functional import suppress as rows
 from longtail.functional.binary import binary_cross_entropy, binary_cross_entropy_classes
+from longtail.functional.weights import is_finite
 from longtail.losses.base import Counts, Loss, WeightLike, check_number
 from longtail.types import ClassStats
 
@@ -51,12 +52,12 @@ class Equalization(Loss):
         ignore_index: int = -100,
         class_counts: Counts = None,
     ) -> None:
-        if threshold is not None and not 0 < threshold <= 1:
+        if threshold is not None and not (is_finite(threshold) and 0 < threshold <= 1):
             raise ConfigError(
                 f"threshold must lie in (0, 1], not {threshold}",
                 "it is a share of the training data; None is half an even share",
             )
-        if not 0 <= gamma <= 1:
+        if not is_finite(gamma) or not 0 <= gamma <= 1:
             raise ConfigError(f"gamma must lie in [0, 1], not {gamma}", "0.9 is usual")
         if form not in ("softmax", "sigmoid"):
             raise UnknownNameError("form of the equalization loss", form, ("softmax", "sigmoid"))
@@ -126,7 +127,7 @@ class AdaptiveSuppression(Loss):
         ignore_index: int = -100,
         class_counts: Counts = None,
     ) -> None:
-        if not 0 < threshold < 1:
+        if not is_finite(threshold) or not 0 < threshold < 1:
             raise ConfigError(f"threshold must lie in (0, 1), not {threshold}", "0.7 is usual")
         self.threshold = threshold
         super().__init__(
@@ -189,7 +190,7 @@ class Seesaw(Loss):
     ) -> None:
         self.p = check_number("p", p, low=0)
         self.q = check_number("q", q, low=0)
-        if not 0 < floor <= 1:
+        if not is_finite(floor) or not 0 < floor <= 1:
             raise ConfigError(f"floor must lie in (0, 1], not {floor}", "0.01 is usual")
         if counts not in ("preset", "online"):
             raise UnknownNameError("way of counting", counts, ("preset", "online"))

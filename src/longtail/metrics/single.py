@@ -9,6 +9,7 @@ from torch import Tensor
 
 from longtail.errors import UnboundPartError
 from longtail.metrics.accumulator import Accumulator
+from longtail.metrics.checks import check_whole
 from longtail.types import ClassStats
 
 __all__ = [
@@ -51,6 +52,7 @@ class Metric:
         device: Any = None,
         input: str = "logits",
     ) -> None:
+        check_whole("bins", bins)
         self.bins, self.device, self.input = bins, device, input
         self.stats: ClassStats | None = None
         self.sums: Accumulator | None = None

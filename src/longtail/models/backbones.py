@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import itertools
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from longtail.errors import ConfigError, UnknownNameError
+from longtail.functional.weights import is_whole
 
 __all__ = ["MLP", "Backbone", "HashedText", "Pieces", "SmallCNN", "initialise"]
 
@@ -89,6 +90,12 @@ class Pieces(nn.Module):
         return fresh
 
 
+def whole_numbers(values: Any) -> tuple[int, ...]:
+    """``values`` as a tuple; an empty one where they are no list of whole numbers."""
+    found = tuple(values) if isinstance(values, Iterable) else ()
+    return tuple(int(n) for n in found) if is_whole(*found) else ()
+
+
 class Backbone(Pieces):
     """Base of all backbones.
 
@@ -104,11 +111,11 @@ class Backbone(Pieces):
 
     def __init__(self, input_shape: Sequence[int]) -> None:
         super().__init__()
-        self.input_shape = tuple(int(n) for n in input_shape)
+        self.input_shape = whole_numbers(input_shape)
         if len(self.input_shape) != self.rank or min(self.input_shape) < 1:
             wanted = "(channels, height, width)" if self.rank == 3 else "(length,)"
             raise ConfigError(
-                f"{type(self).__name__} takes an input shape {wanted}, not {self.input_shape}",
+                f"{type(self).__name__} takes an input shape {wanted}, not {input_shape}",
                 "choose a backbone for this kind of input",
             )
 
@@ -136,12 +143,12 @@ class MLP(Backbone):
 
     def __init__(self, input_shape: Sequence[int], *, hidden: Sequence[int] = (256, 128)) -> None:
         super().__init__(input_shape)
-        if len(hidden) < 2 or min(hidden) < 1:
+        self.hidden = whole_numbers(hidden)
+        if len(self.hidden) < 2 or min(self.hidden) < 1:
             raise ConfigError(
-                f"mlp needs at least two hidden widths of 1 or more, not {tuple(hidden)}",
+                f"mlp needs at least two hidden widths of 1 or more, not {hidden}",
                 "try hidden=(256, 128)",
             )
-        self.hidden = tuple(hidden)
         widths = (self.input_shape[0], *self.hidden)
         layers = {
             f"layer{i + 1}": nn.Sequential(
@@ -178,13 +185,13 @@ class SmallCNN(Backbone):
     ) -> None:
         super().__init__(input_shape)
         channels, *size = self.input_shape
-        if min(size) < 4 or len(widths) != 4 or min(widths) < 1:
+        self.widths = whole_numbers(widths)
+        if min(size) < 4 or len(self.widths) != 4 or min(self.widths) < 1:
             raise ConfigError(
                 f"small_cnn needs images of 4 pixels or more and four widths, not {size} and "
-                f"{tuple(widths)}",
+                f"{widths}",
                 "enlarge the images, or give widths=(32, 64, 64, 128)",
             )
-        self.widths = tuple(widths)
         a, b, c, d = self.widths
         large = min(size) > 16
         left = -(-min(size) // (8 if large else 2))  # pixels before the last block
@@ -259,8 +266,12 @@ class HashedText(Backbone):
         self, input_shape: Sequence[int], *, buckets: int = 65536, dim: int = 64, hidden: int = 128
     ) -> None:
         super().__init__(input_shape)
-        if buckets < 2:
-            raise ConfigError(f"hashed_text needs at least 2 buckets, not {buckets}", "try 65536")
+        if not is_whole(buckets, dim, hidden) or buckets < 2 or min(dim, hidden) < 1:
+            raise ConfigError(
+                f"hashed_text needs at least 2 buckets and widths of 1 or more, not {buckets}, "
+                f"{dim} and {hidden}",
+                "try buckets=65536, dim=64, hidden=128",
+            )
         self.buckets, self.dim, self.hidden = buckets, dim, hidden
         self.assemble(
             hidden,

@@ -12,6 +12,7 @@ from torch import nn
 
 from longtail import registry
 from longtail.errors import ConfigError
+from longtail.functional.weights import is_whole
 from longtail.models.backbones import Backbone
 from longtail.models.inputs import InputSpec, build_normalise
 from longtail.models.neck import Neck, NeckNetwork
@@ -103,7 +104,7 @@ def experts(parts: NetworkParts, *, count: int = 3, cut: str = "layer1") -> Expe
         count: ``E``, at least 2.
         cut: last shared piece; a backbone without ``layer1`` is cut after its first piece.
     """
-    if count < 2:
+    if not is_whole(count) or count < 2:
         raise ConfigError(f"experts need a count of at least 2, not {count}", "try count=3")
     backbone = parts.backbone()
     trunk = Branches(backbone, expert_cut(backbone, cut), count)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from longtail.errors import ConfigError
 from longtail.functional.constellation import constellation_cosines
+from longtail.functional.weights import is_finite, is_whole
 from longtail.models.heads import Head
 
 __all__ = ["ConstellationHead"]
@@ -40,12 +41,12 @@ class ConstellationHead(Head):
         self, in_features: int, num_classes: int, *, displacements: int = 4, scale: float = 16.0
     ) -> None:
         super().__init__(in_features, num_classes)
-        if displacements < 1:
+        if not is_whole(displacements) or displacements < 1:
             raise ConfigError(
                 f"a constellation needs at least 1 displacement, not {displacements}",
                 "try displacements=4, or the cosine head for none",
             )
-        if not (scale > 0 and math.isfinite(scale)):
+        if not is_finite(scale) or scale <= 0:
             raise ConfigError(f"the cosine scale must be positive, not {scale}", "try scale=16.0")
         self.scale = float(scale)
         self.random = nn.Parameter(torch.empty(num_classes, in_features))

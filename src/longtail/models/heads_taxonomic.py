@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from longtail.errors import ConfigError
 from longtail.functional.taxonomy import path_sums, sibling_log_softmax
+from longtail.functional.weights import is_finite
 from longtail.models.heads import Head
 from longtail.models.taxonomy import Taxonomy, star
 
@@ -56,7 +57,7 @@ class TaxonomicHead(Head):
 
     def refuse_below(self, threshold: float) -> None:
         """Ask another confidence of every decision."""
-        if not 0 <= threshold <= 1:
+        if not is_finite(threshold) or not 0 <= threshold <= 1:
             raise ConfigError(
                 f"a threshold of confidence lies in [0, 1], not {threshold}",
                 "try threshold=0.7; 0 refuses nothing",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from longtail.errors import ConfigError
+from longtail.functional.weights import is_whole
 from longtail.models.backbones import Backbone
 from longtail.models.networks import SingleNetwork
 from longtail.types import Outputs
@@ -31,7 +32,7 @@ class Neck(nn.Module):
 
     def __init__(self, in_features: int, width: int | None, *, normalise: bool = True) -> None:
         super().__init__()
-        if width is not None and width < 1:
+        if width is not None and (not is_whole(width) or width < 1):
             raise ConfigError(f"a neck needs a width of at least 1, not {width}", "leave it out")
         self.features, self.normalise = width or in_features, normalise
         self.project = None if width is None else nn.Linear(in_features, width, bias=False)

@@ -9,7 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from longtail.models.backbones import Backbone, GlobalPool
+from longtail.errors import ConfigError
+from longtail.models.backbones import Backbone, GlobalPool, whole_numbers
 
 __all__ = ["ResNet18", "ResNet32", "ResNet50", "ResNet152"]
 
@@ -111,7 +112,11 @@ class ResNet32(Backbone):
         self, input_shape: Sequence[int], *, widths: tuple[int, int, int] = (16, 32, 64)
     ) -> None:
         super().__init__(input_shape)
-        self.widths = tuple(widths)
+        self.widths = whole_numbers(widths)
+        if len(self.widths) != 3 or min(self.widths) < 1:
+            raise ConfigError(
+                f"resnet32 has three widths of 1 or more, not {widths}", "try widths=(16, 32, 64)"
+            )
         a, b, c = self.widths
         third = _basic_layer(b, c, 2)
         self.assemble(

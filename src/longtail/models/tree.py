@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from longtail.errors import ConfigError
+from longtail.functional.weights import is_finite
 from longtail.models.networks import Network
 from longtail.types import Outputs
 
@@ -88,7 +89,7 @@ class TreeNetwork(Network):
     ) -> None:
         nn.Module.__init__(self)
         _check_groups(groups, leaves, num_classes)
-        if margin is not None and not margin >= 0:
+        if margin is not None and (not is_finite(margin) or margin < 0):
             raise ConfigError(
                 f"margin must be 0 or more, not {margin}", "leave it out for soft routing"
             )

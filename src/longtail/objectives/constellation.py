@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from longtail.errors import ConfigError
+from longtail.functional.weights import is_finite
 from longtail.models.heads_constellation import ConstellationHead
 from longtail.objectives.base import Objective, Stream, supervised_terms
 from longtail.registry import part
@@ -32,7 +33,7 @@ class Constellation(Objective):
 
     def __init__(self, strength: float = 0.5) -> None:
         super().__init__()
-        if not 0 <= strength < float("inf"):
+        if not is_finite(strength) or strength < 0:
             raise ConfigError(
                 f"strength must be finite and not negative, not {strength}", "try strength=0.5"
             )

@@ -13,6 +13,7 @@ from longtail.functional.curriculum import (
     metric_share,
     selection_weights,
 )
+from longtail.functional.weights import is_finite
 from longtail.objectives.base import Objective, supervised_terms
 from longtail.objectives.rows import unmixed
 from longtail.types import Batch, Context, Terms
@@ -62,7 +63,10 @@ class DynamicCurriculum(Objective):
         super().__init__()
         if schedule not in SCHEDULES:
             raise UnknownNameError("schedule of a curriculum", schedule, SCHEDULES)
-        if not (0 < left < 1 and margin >= 0 and easiest >= 1 and 0 <= until <= 1 and floor >= 0):
+        known = is_finite(left, margin, easiest, until, floor)
+        if not known or not (
+            0 < left < 1 and margin >= 0 and easiest >= 1 and 0 <= until <= 1 and floor >= 0
+        ):
             raise ConfigError(
                 "a curriculum needs 0 < left < 1, margin >= 0, easiest >= 1, 0 <= until <= 1 and "
                 f"floor >= 0, not left={left} margin={margin} easiest={easiest} until={until} "

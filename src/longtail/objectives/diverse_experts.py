@@ -6,6 +6,7 @@ import torch
 
 from longtail.errors import ConfigError
 from longtail.functional.experts import diverse_adjustments
+from longtail.functional.weights import is_finite
 from longtail.objectives.base import Objective, supervised_terms
 from longtail.types import Batch, Context, Terms
 
@@ -32,8 +33,8 @@ class DiverseExperts(Objective):
 
     def __init__(self, tau: float = 2.0) -> None:
         super().__init__()
-        if not tau >= 0:
-            raise ConfigError(f"tau must not be negative, got {tau}", "try tau=2.0")
+        if not is_finite(tau) or tau < 0:
+            raise ConfigError(f"tau must be finite and not negative, got {tau}", "try tau=2.0")
         self.tau = tau
         self.adjust: torch.Tensor
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.functional.lade import IMPORTANCE, LadeSums, lade_sums
+from longtail.functional.weights import is_finite
 from longtail.objectives.base import Objective, supervised_terms
 from longtail.types import Batch, Context, Terms
 
@@ -43,7 +44,7 @@ class Lade(Objective):
         self, alpha: float = 0.1, penalty: float = 0.01, importance: str = "sample"
     ) -> None:
         super().__init__()
-        if not 0 <= alpha < float("inf") or not 0 <= penalty < float("inf"):
+        if not is_finite(alpha, penalty) or alpha < 0 or penalty < 0:
             raise ConfigError(
                 f"alpha and penalty must be finite and not negative, not {alpha} and {penalty}",
                 "try alpha=0.1 and penalty=0.01",

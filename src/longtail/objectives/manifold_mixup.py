@@ -6,6 +6,7 @@ import torch
 
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.functional.mixing import mix_rows, mixup_weight
+from longtail.functional.weights import is_finite
 from longtail.objectives.base import Objective, supervised_terms
 from longtail.types import Batch, Context, Terms
 
@@ -30,8 +31,10 @@ class ManifoldMixup(Objective):
 
     def __init__(self, alpha: float = 1.0, cut: str = "random") -> None:
         super().__init__()
-        if not alpha >= 0:
-            raise ConfigError(f"alpha must not be negative, got {alpha}", "try alpha=1.0")
+        if not is_finite(alpha) or alpha < 0:
+            raise ConfigError(
+                f"alpha must be finite and not negative, got {alpha}", "try alpha=1.0"
+            )
         self.alpha, self.cut = alpha, cut
 
     def setup(self, ctx: Context) -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from longtail.errors import ConfigError
 from longtail.functional.meta_sampling import drawn_entry, initial_rates, rated_draw
 from longtail.functional.noise import spread
+from longtail.functional.weights import is_finite
 from longtail.objectives.base import Objective, row_mean, supervised_terms
 from longtail.objectives.rows import unmixed
 from longtail.registry import part
@@ -64,8 +65,11 @@ class MetaSampler(Objective):
 
     def __init__(self, power: float = 0.0, temperature: float = 1.0) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ConfigError(f"temperature must be positive, not {temperature}", "1.0 is usual")
+        if not is_finite(power, temperature) or temperature <= 0:
+            raise ConfigError(
+                f"power must be finite and temperature positive, not {power} and {temperature}",
+                "0.0 and 1.0 are usual",
+            )
         self.power, self.temperature = power, temperature
 
     def setup(self, ctx: Context) -> None:

@@ -14,6 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from longtail.errors import ConfigError, UnknownNameError
+from longtail.functional.weights import is_whole
 from longtail.objectives.base import Objective, Stream, row_mean
 from longtail.objectives.rows import unmixed
 from longtail.registry import part
@@ -44,7 +45,7 @@ class MetaWeightNet(Objective):
 
     def __init__(self, hidden: int = 100, virtual: str = "all") -> None:
         super().__init__()
-        if hidden < 1:
+        if not is_whole(hidden) or hidden < 1:
             raise ConfigError(
                 f"hidden must be at least 1, not {hidden}", "100 is the published width"
             )

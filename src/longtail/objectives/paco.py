@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from longtail.errors import ConfigError
 from longtail.functional.contrastive import paco_loss
+from longtail.functional.weights import is_finite, is_whole
 from longtail.models import Queue, Twin
 from longtail.objectives.base import Objective, row_mean
 from longtail.types import Batch, Context, Terms
@@ -46,7 +47,15 @@ class PaCo(Objective):
         momentum: float = 0.999,
     ) -> None:
         super().__init__()
-        if alpha < 0 or beta <= 0 or temperature <= 0 or not 0 <= momentum < 1 or queue < 1:
+        known = is_finite(alpha, beta, temperature, momentum) and is_whole(queue)
+        if (
+            not known
+            or alpha < 0
+            or beta <= 0
+            or temperature <= 0
+            or not 0 <= momentum < 1
+            or queue < 1
+        ):
             raise ConfigError(
                 "paco needs alpha >= 0, beta > 0, temperature > 0, queue >= 1 and momentum in [0, 1)",
                 f"got alpha={alpha} beta={beta} temperature={temperature} queue={queue} momentum={momentum}",

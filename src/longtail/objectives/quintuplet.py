@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from longtail.errors import ConfigError
 from longtail.functional.quintuplet import quintuplet_loss, quintuplet_table
 from longtail.functional.random import permutation
+from longtail.functional.weights import is_finite, is_whole
 from longtail.objectives.base import Objective, Stream, row_mean, supervised_terms
 from longtail.objectives.rows import unmixed
 from longtail.types import Batch, Context, Outputs, Terms
@@ -82,11 +84,13 @@ class Quintuplet(Objective):
         pool: int = 200,
     ) -> None:
         super().__init__()
-        if len(margins) != 3 or not all(g > 0 for g in margins):
+        triple = isinstance(margins, Sequence) and len(margins) == 3 and is_finite(*margins)
+        if not triple or not all(g > 0 for g in margins):
             raise ConfigError(
                 f"margins must be three positive numbers, not {margins}", "try (0.1, 0.1, 0.2)"
             )
-        if (size is not None and size < 1) or share < 0 or every < 1 or pool < 2:
+        known = is_finite(share) and is_whole(1 if size is None else size, every, pool)
+        if not known or (size is not None and size < 1) or share < 0 or every < 1 or pool < 2:
             raise ConfigError(
                 "quintuplets need size >= 1, share >= 0, every >= 1 and pool >= 2, not "
                 f"size={size} share={share} every={every} pool={pool}",

@@ -7,6 +7,7 @@ import torch
 from longtail.errors import ConfigError
 from longtail.functional.noise import spread
 from longtail.functional.taxonomy import node_consistency, sampled_cut, sampled_tree_loss
+from longtail.functional.weights import is_finite
 from longtail.models.heads_taxonomic import TaxonomicHead
 from longtail.objectives.base import Objective, row_mean
 from longtail.types import Batch, Context, Terms
@@ -36,9 +37,9 @@ class Taxonomic(Objective):
 
     def __init__(self, drop: float = 0.1, strength: float = 1.0) -> None:
         super().__init__()
-        if not 0 <= drop < 1:
+        if not is_finite(drop) or not 0 <= drop < 1:
             raise ConfigError(f"drop is a probability below 1, not {drop}", "try drop=0.1")
-        if not 0 <= strength < float("inf"):
+        if not is_finite(strength) or strength < 0:
             raise ConfigError(
                 f"strength must be finite and not negative, not {strength}", "try strength=1.0"
             )

@@ -8,6 +8,7 @@ from torch import Tensor
 from longtail.errors import ConfigError
 from longtail.functional.noise import spread
 from longtail.functional.random import uniforms
+from longtail.functional.weights import is_finite, is_whole
 from longtail.losses.uncertain import UncertaintyMargin
 from longtail.objectives.base import Objective, supervised_terms
 from longtail.types import Batch, Context, Terms
@@ -38,12 +39,12 @@ class MeasuredUncertainty(Objective):
 
     def __init__(self, dropout: float = 0.2, passes: int = 8) -> None:
         super().__init__()
-        if not 0 < dropout < 1:
+        if not is_finite(dropout) or not 0 < dropout < 1:
             raise ConfigError(
                 f"dropout must lie between 0 and 1, not {dropout}: it is what shows uncertainty",
                 "try dropout=0.2",
             )
-        if passes < 2:
+        if not is_whole(passes) or passes < 2:
             raise ConfigError(f"{passes} passes show no variance", "try passes=8")
         self.dropout, self.passes = dropout, passes
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from longtail.errors import ConfigError, DataError
-from longtail.posthoc.checks import check_labels, check_rows, check_seed
+from longtail.functional.weights import is_finite, is_whole
+from longtail.posthoc.checks import check_labels, check_rows, check_seed, vector
 from longtail.posthoc.em import estimate_prior
 from longtail.posthoc.prior import shift_offset
 from longtail.posthoc.temperature import balanced_temperature
@@ -18,6 +19,7 @@ from longtail.posthoc.temperature import balanced_temperature
 __all__ = ["Aggregation", "aggregate", "combine", "stability"]
 
 LOWEST = 0.05  #: a weight under this stops the adaptation
+UNCHECKED = "no validation data: the learned weights were not checked against uniform ones"
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +100,11 @@ def aggregate(
         lr: step size.
         momentum: of Nesterov SGD.
         weight_decay: on the unnormalised weights, as published.
-        validation: expert logits ``(E, M, C)`` and labels ``(M,)``.
-        effective_prior: ``(C,)`` prior that the mean of the experts answers to; ``None``:
-            uniform, as for experts trained to the training prior, to uniform and to reversed.
+        validation: expert logits ``(E, M, C)`` and labels ``(M,)``; rows of masked classes are
+            left out, and a note says how many.
+        effective_prior: ``(C,)`` prior that the mean of the experts answers to, 0 for a masked
+            class; ``None``: uniform, as for experts trained to the training prior, to uniform
+            and to reversed.
         reference_prior: ``(C,)`` test prior expected beforehand; ``None``: uniform.
 
     Raises:
@@ -111,18 +115,10 @@ def aggregate(
     """
     v1, v2 = _checked(view1, view2)
     check_seed(seed)
-    finite = 0 < lr < np.inf and 0 <= momentum < 1 and 0 <= weight_decay < np.inf
-    if epochs < 1 or batch_size < 1 or not finite:
-        raise ConfigError(
-            f"adaptation cannot run with epochs={epochs}, batch_size={batch_size}, lr={lr}, "
-            f"momentum={momentum}, weight_decay={weight_decay}",
-            "give positive numbers, and a momentum in [0, 1)",
-        )
     pace = _Pace(epochs, batch_size, lr, momentum, weight_decay)
     learned, stopped = _learn(v1, v2, seed, pace)
     if validation is None:
-        note = "no validation data: the learned weights were not checked against uniform ones"
-        return Aggregation(learned, stopped, (note,), False, learned)
+        return Aggregation(learned, stopped, (UNCHECKED,), False, learned)
     return _guard(learned, stopped, (v1, v2), validation, seed, effective_prior, reference_prior)
 
 
@@ -135,6 +131,17 @@ class _Pace:
     lr: float
     momentum: float
     weight_decay: float
+
+    def __post_init__(self) -> None:
+        whole = is_whole(self.epochs, self.batch_size)
+        known = whole and is_finite(self.lr, self.momentum, self.weight_decay)
+        fits = known and min(self.epochs, self.batch_size) >= 1 and self.lr > 0
+        if not fits or not 0 <= self.momentum < 1 or self.weight_decay < 0:
+            raise ConfigError(
+                f"adaptation cannot run with epochs={self.epochs}, batch_size={self.batch_size}, "
+                f"lr={self.lr}, momentum={self.momentum}, weight_decay={self.weight_decay}",
+                "give positive numbers, and a momentum in [0, 1)",
+            )
 
 
 def _learn(v1: Tensor, v2: Tensor, seed: int, pace: _Pace) -> tuple[Tensor, str]:
@@ -189,8 +196,43 @@ def _guard(
     reference: Tensor | None,
 ) -> Aggregation:
     """Keep the learned weights unless validation data speak against them."""
-    logits, target = validation[0].detach().cpu().double(), validation[1].detach().cpu()
     experts, _, c = views[0].shape
+    source = torch.ones(c) if effective is None else vector("effective_prior", effective, c)
+    live = source > 0
+    logits, target, notes = _labelled(validation, experts, live)
+    if not len(target):
+        return Aggregation(learned, stopped, (*notes, UNCHECKED), False, learned)
+    even = live.double() / live.sum()
+    to_even = shift_offset(even if effective is None else source, even)
+    heat = balanced_temperature(logits.mean(0) + to_even, target)
+    frame = (views[0].double().mean(0) + views[1].double().mean(0)) / 2 + to_even
+    if reference is not None:
+        reference = torch.where(live, vector("reference_prior", reference, c), 0.0)
+    prior = estimate_prior((frame / heat).softmax(-1), even, reference=reference).prior
+    copies = _resampled(prior, target, seed)
+    uniform = torch.full_like(learned, 1 / experts)
+    scores = [torch.where(live, combine(logits, w), -torch.inf) for w in (learned, uniform)]
+    right = [(z.argmax(-1) == target).double() for z in scores]
+    gain, error = _paired(right[0] - right[1], copies)
+    points = f"{100 * gain:+.2f} points, standard error {100 * error:.2f}"
+    where = "validation data re-sampled to the estimated test prior"
+    left_out = int((live & (torch.bincount(target, minlength=c) == 0)).sum())
+    if left_out:
+        line = f"{left_out} classes have no validation rows and take no part in the check"
+        notes = (*notes, line)
+    if gain < -error:
+        line = f"learned weights discarded: below uniform weights on {where} ({points})"
+        return Aggregation(uniform, stopped, (*notes, line), True, learned, prior)
+    line = f"learned weights kept: against uniform weights on {where} {points}"
+    return Aggregation(learned, stopped, (*notes, line), False, learned, prior)
+
+
+def _labelled(
+    validation: tuple[Tensor, Tensor], experts: int, live: Tensor
+) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """``(E, M, C)`` and ``(M,)`` of the rows of classes that are ``live``, and what was left out."""
+    logits, target = validation[0].detach().cpu().double(), validation[1].detach().cpu()
+    c = len(live)
     if logits.shape != (experts, len(target), c) or not len(target):
         raise DataError(
             f"validation logits {tuple(logits.shape)} and labels {tuple(target.shape)} do not fit "
@@ -200,26 +242,11 @@ def _guard(
     check_labels(target, len(target), c)
     check_rows(logits.transpose(0, 1).flatten(1), "validation")
     target = target.long()
-    even = torch.full((c,), 1 / c, dtype=torch.float64)
-    to_even = shift_offset(even if effective is None else effective, even)
-    heat = balanced_temperature(logits.mean(0) + to_even, target)
-    frame = (views[0].double().mean(0) + views[1].double().mean(0)) / 2 + to_even
-    prior = estimate_prior((frame / heat).softmax(-1), even, reference=reference).prior
-    copies = _resampled(prior, target, seed)
-    uniform = torch.full_like(learned, 1 / experts)
-    right = [(combine(logits, w).argmax(-1) == target).double() for w in (learned, uniform)]
-    gain, error = _paired(right[0] - right[1], copies)
-    points = f"{100 * gain:+.2f} points, standard error {100 * error:.2f}"
-    where = "validation data re-sampled to the estimated test prior"
-    notes: tuple[str, ...] = ()
-    left_out = int((torch.bincount(target, minlength=c) == 0).sum())
-    if left_out:
-        notes = (f"{left_out} classes have no validation rows and take no part in the check",)
-    if gain < -error:
-        line = f"learned weights discarded: below uniform weights on {where} ({points})"
-        return Aggregation(uniform, stopped, (*notes, line), True, learned, prior)
-    line = f"learned weights kept: against uniform weights on {where} {points}"
-    return Aggregation(learned, stopped, (*notes, line), False, learned, prior)
+    kept = live[target]
+    if bool(kept.all()):
+        return logits, target, ()
+    line = f"{int((~kept).sum())} validation rows of classes without training samples are left out"
+    return logits[:, kept], target[kept], (line,)
 
 
 def _resampled(prior: Tensor, target: Tensor, seed: int) -> Tensor:

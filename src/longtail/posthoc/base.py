@@ -11,7 +11,8 @@ from torch import Tensor
 
 from longtail.errors import CheckpointError, ConfigError, DataError
 from longtail.functional.precision import kept_wide, no_autocast, widen
-from longtail.posthoc.checks import check_labels, check_logits, check_rows, vector
+from longtail.posthoc.checks import check_labels, check_logits, check_rows, check_strength, vector
+from longtail.registry import name_of
 from longtail.types import ClassStats, Outputs, Part
 
 __all__ = ["Adjuster", "FitData"]
@@ -161,7 +162,7 @@ class Adjuster(Part):
         """
         if self.corrects_prior and prior is None:
             raise ConfigError(
-                f"{type(self).__name__} corrects the prior that the model answers to, and no "
+                f"{name_of('adjusters', self)} corrects the prior that the model answers to, and no "
                 "formula gives that of this model",
                 "use it after plain cross-entropy, or set allow_double=true to take the training "
                 "prior",
@@ -199,6 +200,41 @@ class Adjuster(Part):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move, but keep offsets and strengths as wide as they are (``model.half()``)."""
         return super()._apply(kept_wide(fn), recurse)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class Tuned(Adjuster):
+    """An adjuster of one strength: given, or chosen on validation rows (1 without any).
+
+    Attributes:
+        strength: 0-d, what is in use.
+        chosen: 0-d bool, whether it was chosen.
+    """
+
+    #: what the strength is called
+    option = "tau"
+    strength: Tensor
+    chosen: Tensor
+
+    def __init__(self, given: float | None, advice: str) -> None:
+        super().__init__()
+        if given is not None:
+            check_strength(self.option, given, advice)
+        start = torch.tensor(1.0 if given is None else given, dtype=torch.float64)
+        self.register_buffer("strength", start)
+        self.register_buffer("chosen", torch.zeros((), dtype=torch.bool))
+
+    def unchosen(self) -> None:
+        """Take 1, and say so."""
+        self.strength.fill_(1.0)
+        self._notes = (f"no validation data: {self.option} is 1.0, not chosen",)
+
+    def describe(self) -> dict[str, Any]:
+        """The strength in use, and whether it was chosen."""
+        return {
+            **super().describe(),
+            self.option: float(self.strength),
+            "chosen_on_validation": bool(self.chosen),
+        }
 
 
 def _checked(data: FitData) -> tuple[FitData, int]:

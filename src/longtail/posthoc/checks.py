@@ -11,7 +11,15 @@ from torch import Tensor
 
 from longtail.errors import ConfigError, DataError
 
-__all__ = ["check_labels", "check_logits", "check_rows", "check_seed", "check_strength", "vector"]
+__all__ = [
+    "check_labels",
+    "check_logits",
+    "check_rows",
+    "check_seed",
+    "check_strength",
+    "numbers",
+    "vector",
+]
 
 
 def check_strength(name: str, value: Any, advice: str) -> None:
@@ -74,7 +82,7 @@ def check_labels(target: Tensor, rows: int, classes: int) -> None:
 
 def vector(name: str, value: Any, classes: int | None = None) -> Tensor:
     """``(C,)`` float64 of numbers that are finite, not negative and not all zero."""
-    v = _numbers(name, value)
+    v = numbers(name, value)
     if v.ndim != 1 or (classes is not None and len(v) != classes):
         raise DataError(
             f"{name} must have {'C' if classes is None else classes} entries, not shape {tuple(v.shape)}",
@@ -89,7 +97,8 @@ def vector(name: str, value: Any, classes: int | None = None) -> Tensor:
     return v
 
 
-def _numbers(name: str, value: Any) -> Tensor:
+def numbers(name: str, value: Any) -> Tensor:
+    """Numbers of any shape as float64; words, ``None`` and lists of unequal length are refused."""
     try:
         v = torch.as_tensor(value).detach().cpu()
     except (TypeError, ValueError, RuntimeError):

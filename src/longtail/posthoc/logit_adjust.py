@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from longtail.functional.precision import widen
-from longtail.posthoc.base import Adjuster, FitData, refuse_corrected
-from longtail.posthoc.checks import check_strength, vector
+from longtail.posthoc.base import FitData, Tuned, refuse_corrected
+from longtail.posthoc.checks import vector
 from longtail.posthoc.choice import best_on_plateau, scores_over, tau_grid, winning_range
 from longtail.types import ClassStats, Outputs
 
 __all__ = ["LogitAdjust"]
 
 
-class LogitAdjust(Adjuster):
+class LogitAdjust(Tuned):
     """``z_c - tau log prior_c`` on a model trained with plain cross-entropy.
 
     With ``tau=None`` the value is chosen on validation data over 0, 0.1, ..., 2 by balanced
@@ -38,17 +38,10 @@ class LogitAdjust(Adjuster):
     needs_stats = True
     corrects_prior = True
     log_prior: Tensor
-    strength: Tensor
-    chosen: Tensor
 
     def __init__(self, tau: float | None = None, *, class_counts: Any = None) -> None:
-        super().__init__()
-        if tau is not None:
-            check_strength("tau", tau, "1 is the usual value")
+        super().__init__(tau, "1 is the usual value")
         self.tau = tau
-        start = torch.tensor(1.0 if tau is None else tau, dtype=torch.float64)
-        self.register_buffer("strength", start)
-        self.register_buffer("chosen", torch.zeros((), dtype=torch.bool))
         self.register_buffer("log_prior", torch.zeros(0, dtype=torch.float64))
         self.finish(class_counts)
 
@@ -70,8 +63,7 @@ class LogitAdjust(Adjuster):
             return
         labelled = data.labelled
         if labelled is None:
-            self.strength.fill_(1.0)
-            self._notes = ("no validation data: tau is 1.0, not chosen",)
+            self.unchosen()
             return
         outputs, target = labelled
         logits, grid = widen(outputs.logits.detach()), tau_grid()
@@ -103,11 +95,3 @@ class LogitAdjust(Adjuster):
         prior, trained = vector("the prior", prior, self.num_classes()), self.log_prior.cpu()
         moved = self.strength.cpu() * torch.where(torch.isneginf(trained), 0.0, trained)
         return (prior.log() - moved).softmax(0)
-
-    def describe(self) -> dict[str, Any]:
-        """``tau`` in use, and whether it was chosen."""
-        return {
-            **super().describe(),
-            "tau": float(self.strength),
-            "chosen_on_validation": bool(self.chosen),
-        }

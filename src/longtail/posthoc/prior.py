@@ -17,7 +17,7 @@ from torch import Tensor
 from longtail.errors import ConfigError, DataError, nearest
 from longtail.functional.precision import widen
 from longtail.posthoc.base import Adjuster, FitData
-from longtail.posthoc.checks import check_logits, vector
+from longtail.posthoc.checks import check_logits, numbers, vector
 from longtail.types import ClassStats, Outputs
 
 __all__ = ["PriorShift", "effective_prior", "read_target_prior", "shift", "shift_offset"]
@@ -53,18 +53,18 @@ def effective_prior(
         ConfigError: two ingredients each move the prior towards uniform and together they
             reverse it: rank correlation with the log training prior under -0.5, and a spread
             over a tenth of the training prior's.
-        DataError: values that are not finite, or of another length.
+        DataError: values that are missing, no finite numbers, or of another length.
     """
-    pi = vector("natural", natural, len(natural))
+    pi = vector("natural", natural)
     pi = pi / pi.sum()
     seen = pi > 0
     log_pi = torch.where(seen, pi, 1.0).log()
     given = {"sampler": sampler_marginal, "weight": class_weight, "offset": offset, "shift": shift}
     logs: dict[str, Tensor] = {}
     for name, value in given.items():
-        if value is None:
+        if value is None and name != "sampler":
             continue
-        v = torch.as_tensor(value).detach().double().cpu()
+        v = numbers(name, value)
         v = torch.where(seen, v, 1.0) if v.shape == pi.shape else v
         if name in ("sampler", "weight"):
             logs[name] = vector(name, v, len(pi)).log()

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from longtail.posthoc.base import Adjuster, FitData, refuse_corrected
-from longtail.posthoc.checks import check_strength, vector
+from longtail.posthoc.base import FitData, Tuned, refuse_corrected
+from longtail.posthoc.checks import vector
 from longtail.posthoc.prior import read_target_prior, shift_offset
 from longtail.types import ClassStats, Outputs
 
@@ -46,7 +46,7 @@ def tilted_losses(logits: Tensor, offset: Tensor, target: Tensor, betas: Tensor)
     return total.log() + top - own
 
 
-class Recalibration(Adjuster):
+class Recalibration(Tuned):
     """``q^(1-beta) (q^r)^beta``, normalised, with ``q = softmax(z)`` and ``q^r ~ q target / prior``.
 
     That is ``softmax(z - beta (log prior - log target))``: with a uniform target the map of
@@ -72,19 +72,13 @@ class Recalibration(Adjuster):
     needs_stats = True
     corrects_prior = True
     offset: Tensor
-    strength: Tensor
-    chosen: Tensor
+    option = "beta"
 
     def __init__(
         self, beta: float | None = None, target: Any = "uniform", *, class_counts: Any = None
     ) -> None:
-        super().__init__()
-        if beta is not None:
-            check_strength("beta", beta, "1 corrects in full")
+        super().__init__(beta, "1 corrects in full")
         self.beta, self.target = beta, target
-        start = torch.tensor(1.0 if beta is None else beta, dtype=torch.float64)
-        self.register_buffer("strength", start)
-        self.register_buffer("chosen", torch.zeros((), dtype=torch.bool))
         self.register_buffer("offset", torch.zeros(0, dtype=torch.float64))
         self.finish(class_counts)
 
@@ -109,8 +103,7 @@ class Recalibration(Adjuster):
             return
         labelled = data.labelled
         if labelled is None:
-            self.strength.fill_(1.0)
-            self._notes = ("no validation data: beta is 1.0, not chosen",)
+            self.unchosen()
             return
         logits, target = labelled[0].logits.detach().cpu(), labelled[1].cpu()
         counts = torch.bincount(target, minlength=data.stats.num_classes)
@@ -148,7 +141,5 @@ class Recalibration(Adjuster):
         """``beta`` in use, whether it was chosen, and the target."""
         return {
             **super().describe(),
-            "beta": float(self.strength),
-            "chosen_on_validation": bool(self.chosen),
             "target": self.target if isinstance(self.target, str) else str(self.target),
         }

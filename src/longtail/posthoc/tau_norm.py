@@ -9,15 +9,15 @@ from torch import Tensor
 
 from longtail.errors import ConfigError
 from longtail.functional.precision import widen
-from longtail.posthoc.base import Adjuster, FitData
-from longtail.posthoc.checks import check_rows, check_strength
+from longtail.posthoc.base import FitData, Tuned
+from longtail.posthoc.checks import check_rows
 from longtail.posthoc.choice import best_on_plateau, scores_over, tau_grid, winning_power
 from longtail.types import Outputs
 
 __all__ = ["TauNorm"]
 
 
-class TauNorm(Adjuster):
+class TauNorm(Tuned):
     """``z_c = w_c . h / |w_c|^tau``: the head's rows rescaled, its bias dropped.
 
     Args:
@@ -32,17 +32,10 @@ class TauNorm(Adjuster):
     """
 
     weight: Tensor
-    strength: Tensor
-    chosen: Tensor
 
     def __init__(self, tau: float | None = 1.0, *, class_counts: Any = None) -> None:
-        super().__init__()
-        if tau is not None:
-            check_strength("tau", tau, "1 is the usual value")
+        super().__init__(tau, "1 is the usual value")
         self.tau = tau
-        start = torch.tensor(1.0 if tau is None else tau, dtype=torch.float64)
-        self.register_buffer("strength", start)
-        self.register_buffer("chosen", torch.zeros((), dtype=torch.bool))
         self.register_buffer("weight", torch.zeros(0, 0))
         self.finish(class_counts)
 
@@ -71,15 +64,15 @@ class TauNorm(Adjuster):
         self._notes = ()
         self.chosen.fill_(False)
         if self.tau is None:
-            self.strength.fill_(self._choose(data, raw, norm))
+            self._choose(data, raw, norm)
         kept = raw / norm[:, None] ** self.strength.cpu()
         self.weight = kept.float().to(data.head_weight.device)
 
-    def _choose(self, data: FitData, raw: Tensor, norm: Tensor) -> float:
+    def _choose(self, data: FitData, raw: Tensor, norm: Tensor) -> None:
         labelled = data.labelled
         if labelled is None:
-            self._notes = ("no validation data: tau is 1.0, not chosen",)
-            return 1.0
+            self.unchosen()
+            return
         outputs, target = labelled
         grid = tau_grid()
         features = widen(outputs.features.detach()).cpu()
@@ -93,7 +86,8 @@ class TauNorm(Adjuster):
             return winning_power(logits[rows], log_norm, target[rows].cpu())
 
         self.chosen.fill_(True)
-        return best_on_plateau(grid, scores_over(grid, right, target, data.stats))
+        scores = scores_over(grid, right, target, data.stats)
+        self.strength.fill_(best_on_plateau(grid, scores))
 
     def on_transform(self, outputs: Outputs) -> Tensor:
         """Logits ``(B, C)`` of the rescaled head."""
@@ -105,14 +99,6 @@ class TauNorm(Adjuster):
 
     def effective_prior(self, prior: Tensor) -> None:
         """Not expressible: how norms follow class counts is not known exactly."""
-
-    def describe(self) -> dict[str, Any]:
-        """``tau`` in use, and whether it was chosen."""
-        return {
-            **super().describe(),
-            "tau": float(self.strength),
-            "chosen_on_validation": bool(self.chosen),
-        }
 
 
 def _fit_together(features: Tensor, weight: Tensor) -> None:

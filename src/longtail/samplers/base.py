@@ -77,6 +77,9 @@ class Sampler(TorchSampler[int]):
                 f"rank {rank} does not exist among {num_replicas} processes",
                 f"rank is one of 0..{max(0, num_replicas - 1)}",
             )
+        whole("seed", seed, "seed=0 is the default", least=None, strict=True)
+        if num_classes is not None:
+            whole("num_classes", num_classes, "leave it out to count the labels", strict=True)
         self.num_classes = num_classes
         self.seed = seed
         self.num_replicas = num_replicas

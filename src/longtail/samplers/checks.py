@@ -10,7 +10,7 @@ from typing import Any
 
 from longtail.errors import ConfigError, DataError
 
-__all__ = ["class_ids", "finite", "named_numbers", "whole"]
+__all__ = ["class_ids", "finite", "named_numbers", "stage_epochs", "stage_fraction", "whole"]
 
 
 def _integer(value: Any) -> int | None:
@@ -47,6 +47,21 @@ def whole(name: str, value: Any, do: str, *, least: int | None = 1, strict: bool
         limit = "" if least is None else f" from {least} on"
         raise ConfigError(f"{name} must be a whole number{limit}, not {value!r}", do)
     return number
+
+
+def stage_epochs(name: str, epochs: int | None) -> int:
+    """The epochs of the stage of a sampler that cannot do without them."""
+    if epochs is None:
+        raise ConfigError(
+            f"{name} sampling does not know how many epochs the stage has",
+            "give epochs=T, or set sampler.epochs = T",
+        )
+    return whole("epochs", epochs, "it is how many epochs the stage has")
+
+
+def stage_fraction(epoch: int, epochs: int) -> float:
+    """``e / (T - 1)``, at most 1: the last epoch ends the stage, and a single one is its end."""
+    return min(1.0, epoch / (epochs - 1)) if epochs > 1 else 1.0
 
 
 def finite(value: Any) -> float | None:

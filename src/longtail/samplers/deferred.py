@@ -7,7 +7,7 @@ from typing import Self
 
 from longtail.errors import ConfigError
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
-from longtail.samplers.checks import whole
+from longtail.samplers.checks import stage_epochs, stage_fraction
 from longtail.samplers.independent import ClassBalanced
 from longtail.samplers.passes import Instance
 from longtail.schedules import check_switch
@@ -63,9 +63,7 @@ class Deferred(Sampler):
             rank=rank,
             pad=pad,
         )
-        if epochs is not None:
-            whole("epochs", epochs, "it is how many epochs the stage has")
-        self.epochs = epochs
+        self.epochs = None if epochs is None else stage_epochs("deferred", epochs)
 
     def bind_labels(
         self, labels: Labels, num_classes: int | None = None, seed: int | None = None
@@ -77,21 +75,15 @@ class Deferred(Sampler):
 
     def _at(self, epoch: int) -> Sampler:
         """The sampler of an epoch."""
-        if self.epochs is None:
-            raise ConfigError(
-                "deferred sampling does not know how many epochs the stage has",
-                "give epochs=T, or set sampler.epochs = T",
-            )
-        self._late.epochs = self.epochs
-        late = epoch >= math.floor(self.after * self.epochs + 1e-9)
+        epochs = self._late.epochs = stage_epochs("deferred", self.epochs)
+        late = epoch >= math.floor(self.after * epochs + 1e-9)
         return self._late if late else self._first
 
     def rows(self, epoch: int, span: range) -> Ints:
         return self._at(epoch).rows(epoch, span)
 
     def at(self, epoch: int) -> float:
-        last = 0 if self.epochs is None else max(0, self.epochs - 1)
-        return min(1.0, epoch / last) if last else 1.0
+        return 1.0 if self.epochs is None else stage_fraction(epoch, self.epochs)
 
     def slack(self, epoch: int, draws: int) -> Floats:
         return self._at(epoch).slack(epoch, draws)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from longtail.errors import ConfigError
 from longtail.functional.random import words
-from longtail.functional.weights import effective_count
+from longtail.functional.weights import effective_count, is_finite
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
-from longtail.samplers.checks import whole
+from longtail.samplers.checks import stage_epochs, stage_fraction
 from longtail.samplers.kernel import RowTable
 
 __all__ = [
@@ -81,7 +79,7 @@ class Power(ClassDraw):
         rank: int = 0,
         pad: bool = False,
     ) -> None:
-        if not math.isfinite(q):
+        if not is_finite(q):
             raise ConfigError(f"q must be finite, not {q}", "0 is class-balanced sampling")
         self.q = q
         super().__init__(
@@ -182,7 +180,7 @@ class EffectiveNumberSampler(ClassDraw):
         rank: int = 0,
         pad: bool = False,
     ) -> None:
-        if not 0 <= beta < 1:
+        if not is_finite(beta) or not 0 <= beta < 1:
             raise ConfigError(f"beta must lie in [0, 1), not {beta}", "0.9999 is the usual value")
         self.beta = beta
         super().__init__(
@@ -246,19 +244,11 @@ class Progressive(ClassDraw):
             rank=rank,
             pad=pad,
         )
-        if epochs is not None:
-            whole("epochs", epochs, "it is how many epochs the stage has")
-        self.epochs = epochs
+        self.epochs = None if epochs is None else stage_epochs("progressive", epochs)
 
     def at(self, epoch: int) -> float:
-        if self.epochs is None:
-            raise ConfigError(
-                "progressive sampling does not know how many epochs the stage has",
-                "give epochs=T, or set sampler.epochs = T",
-            )
-        if not self.reach:
-            return min(1.0, epoch / max(1, self.epochs))
-        return min(1.0, epoch / (self.epochs - 1)) if self.epochs > 1 else 1.0
+        epochs = stage_epochs("progressive", self.epochs)
+        return stage_fraction(epoch, epochs) if self.reach else min(1.0, epoch / epochs)
 
     def share(self, fraction: float) -> float:
         """The share ``t`` of class-balanced sampling when ``fraction`` of the stage is done."""

@@ -10,8 +10,9 @@ from longtail.errors import ConfigError, UnknownNameError
 from longtail.functional.curriculum import SCHEDULES, curriculum_exponent
 from longtail.functional.orders import swapped
 from longtail.functional.random import mix, shuffled, words
+from longtail.functional.weights import is_finite
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
-from longtail.samplers.checks import whole
+from longtail.samplers.checks import stage_epochs, stage_fraction
 from longtail.samplers.independent import ClassDraw, power_marginal
 from longtail.samplers.kernel import RowTable
 
@@ -165,7 +166,7 @@ class Curriculum(ClassDraw):
     ) -> None:
         if schedule not in SCHEDULES:
             raise UnknownNameError("schedule of a curriculum", schedule, SCHEDULES)
-        if not 0 < left < 1:
+        if not is_finite(left) or not 0 < left < 1:
             raise ConfigError(f"left must lie between 0 and 1, not {left}", "try left=0.01")
         self.schedule, self.left = schedule, left
         super().__init__(
@@ -176,17 +177,10 @@ class Curriculum(ClassDraw):
             rank=rank,
             pad=pad,
         )
-        if epochs is not None:
-            whole("epochs", epochs, "it is how many epochs the stage has")
-        self.epochs = epochs
+        self.epochs = None if epochs is None else stage_epochs("curriculum", epochs)
 
     def at(self, epoch: int) -> float:
-        if self.epochs is None:
-            raise ConfigError(
-                "curriculum sampling does not know how many epochs the stage has",
-                "give epochs=T, or set sampler.epochs = T",
-            )
-        return min(1.0, epoch / (self.epochs - 1)) if self.epochs > 1 else 1.0
+        return stage_fraction(epoch, stage_epochs("curriculum", self.epochs))
 
     def marginal(self, fraction: float) -> Floats:
         done = torch.tensor(fraction, dtype=torch.float64)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from longtail.errors import ConfigError
 from longtail.functional.orders import hashed, scattered
 from longtail.functional.random import words
-from longtail.functional.weights import repeat_factor
+from longtail.functional.weights import is_finite, repeat_factor
 from longtail.samplers.base import Floats, Ints, Labels, bernstein
 from longtail.samplers.passes import Walk
 
@@ -49,7 +47,7 @@ class RepeatFactor(Walk):
         rank: int = 0,
         pad: bool = False,
     ) -> None:
-        if threshold is not None and not 0 < threshold < math.inf:
+        if threshold is not None and (not is_finite(threshold) or threshold <= 0):
             raise ConfigError(
                 f"threshold must be a frequency above 0, not {threshold}",
                 "0.001 is published; near the median class frequency half of the classes repeat",

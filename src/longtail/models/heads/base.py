@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from longtail.errors import ConfigError
+from longtail.functional.weights import is_whole
 from longtail.types import ClassStats
 
 __all__ = ["Head"]
@@ -37,7 +38,7 @@ class Head(nn.Module):
 
     def __init__(self, in_features: int, num_classes: int) -> None:
         super().__init__()
-        if in_features < 1 or num_classes < 2:
+        if not is_whole(in_features, num_classes) or in_features < 1 or num_classes < 2:
             raise ConfigError(
                 f"a head needs at least 1 feature and 2 classes, not {in_features} and {num_classes}",
                 "check the labels",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from longtail.errors import ConfigError
+from longtail.functional.weights import is_finite, is_whole
 from longtail.models.heads.base import Head, wide
 
 __all__ = ["CosineHead", "LinearHead", "MLPProjector"]
@@ -91,7 +92,7 @@ class CosineHead(Head):
         squash: bool = False,
     ) -> None:
         super().__init__(in_features, num_classes)
-        if not (scale > 0 and math.isfinite(scale)):
+        if not is_finite(scale) or scale <= 0:
             raise ConfigError(f"the cosine scale must be positive, not {scale}", "try scale=30.0")
         self.scale, self.learnable, self.squash = float(scale), learnable, squash
         self.log_scale = nn.Parameter(torch.empty(())) if learnable else None
@@ -146,9 +147,12 @@ class MLPProjector(nn.Module):
         normalise: bool = True,
     ) -> None:
         super().__init__()
-        if out_features < 1 or layers < 1:
+        sizes = (in_features, out_features, layers, hidden_features or 1)
+        if not is_whole(*sizes) or min(sizes) < 1:
             raise ConfigError(
-                f"a projector needs 1 output and 1 layer at least, not {out_features} and {layers}",
+                f"a projector has whole numbers of features, outputs, layers and hidden features, "
+                f"at least 1 of each, not {in_features}, {out_features}, {layers} and "
+                f"{hidden_features}",
                 "try out_features=32, layers=2",
             )
         self.out_features, self.normalise = out_features, normalise

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from longtail.errors import ConfigError
 from longtail.functional.heads import causal_logits
+from longtail.functional.weights import is_finite
 from longtail.models.heads.base import Head, wide
 
 __all__ = ["CausalHead"]
@@ -73,12 +74,12 @@ class CausalHead(Head):
                 f"{in_features} features cannot be cut into {heads} chunks of one size",
                 "give heads a divisor of the backbone's features, such as 1",
             )
-        if not 0 < scale < float("inf") or not 0 <= gamma < float("inf"):
+        if not is_finite(scale, gamma) or scale <= 0 or gamma < 0:
             raise ConfigError(
                 f"scale must be positive and gamma not negative, not {scale} and {gamma}",
                 "try scale=16.0, gamma=0.03125",
             )
-        if not 0 <= momentum < 1:
+        if not is_finite(momentum) or not 0 <= momentum < 1:
             raise ConfigError(f"momentum must lie in [0, 1), not {momentum}", "try 0.9")
         self.scale, self.heads, self.gamma = float(scale), heads, gamma
         self.alpha, self.momentum = _alpha(alpha), momentum
@@ -131,7 +132,7 @@ class CausalHead(Head):
 
 
 def _alpha(value: float) -> float:
-    if isinstance(value, str) or not 0 <= value < float("inf"):
+    if not is_finite(value) or value < 0:
         raise ConfigError(
             f"alpha must be a number that is not negative, not {value!r}", "try 1.5 or 3.0"
         )

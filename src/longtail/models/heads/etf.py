@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from longtail.errors import ConfigError
 from longtail.functional.heads import simplex_etf
+from longtail.functional.weights import is_finite
 from longtail.models.heads.base import Head, wide
 
 __all__ = ["EtfHead"]
@@ -47,7 +48,7 @@ class EtfHead(Head):
                 f"the backbone gives {in_features}",
                 "use network=neck, which widens the features, or a wider backbone",
             )
-        if not 0 < scale < float("inf"):
+        if not is_finite(scale) or scale <= 0:
             raise ConfigError(f"the scale must be positive, not {scale}", "try scale=1.0")
         self.scale = float(scale)
         del self.weight

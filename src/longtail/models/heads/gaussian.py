@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.functional.heads import gaussian_logits
+from longtail.functional.weights import is_finite
 from longtail.models.heads.base import Head, wide
 from longtail.models.heads.fitted import FittedHead, class_means
 from longtail.types import ClassStats
@@ -68,7 +69,7 @@ class LdaHead(FittedHead):
         covariance: str = "balanced",
         prior: str = "uniform",
     ) -> None:
-        if not 0 <= rho <= 1:
+        if not is_finite(rho) or not 0 <= rho <= 1:
             raise ConfigError(f"rho must lie in [0, 1], not {rho}", "try rho=0.1")
         if covariance not in COVARIANCES:
             raise UnknownNameError("covariance", covariance, COVARIANCES)
@@ -167,7 +168,7 @@ class GaussianHead(Head):
             raise UnknownNameError("kind of means", means, MEANS)
         if tie not in TIES:
             raise UnknownNameError("tie of widths", tie, TIES)
-        if not 0 < sigma < float("inf") or not 0 <= momentum < 1:
+        if not is_finite(sigma, momentum) or sigma <= 0 or not 0 <= momentum < 1:
             raise ConfigError(
                 f"sigma must be positive and momentum in [0, 1), not {sigma} and {momentum}",
                 "try sigma=1.0, momentum=0.9",

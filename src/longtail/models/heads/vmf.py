@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from longtail.errors import ConfigError
 from longtail.functional.heads import log_bessel
+from longtail.functional.weights import is_finite
 from longtail.models.heads.base import Head, wide
 
 __all__ = ["VmfHead"]
@@ -41,7 +42,7 @@ class VmfHead(Head):
         super().__init__(in_features, num_classes)
         if in_features < 2:
             raise ConfigError("directions need at least 2 features", "use another head")
-        if not 1 <= kappa < float("inf"):
+        if not is_finite(kappa) or kappa < 1:
             raise ConfigError(f"kappa must be at least 1, not {kappa}", "16 is usual")
         self.kappa, self.normaliser = float(kappa), normaliser
         self.concentration = nn.Parameter(torch.empty(num_classes))
