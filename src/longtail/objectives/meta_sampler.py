@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from longtail.errors import ConfigError
 from longtail.functional.meta_sampling import drawn_entry, initial_rates, rated_draw
 from longtail.functional.noise import spread
+from longtail.functional.weights import is_finite
 from longtail.objectives.base import Objective, row_mean, supervised_terms
 from longtail.objectives.rows import unmixed
 from longtail.registry import part
@@ -64,6 +65,8 @@ class MetaSampler(Objective):
 
     def __init__(self, power: float = 0.0, temperature: float = 1.0) -> None:
         super().__init__()
+        if not is_finite(power):
+            raise ConfigError(f"power must be finite, not {power!r}", "0 starts all rates alike")
         if not temperature > 0:
             raise ConfigError(f"temperature must be positive, not {temperature}", "1.0 is usual")
         self.power, self.temperature = power, temperature

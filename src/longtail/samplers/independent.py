@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from longtail.errors import ConfigError
 from longtail.functional.random import words
 from longtail.functional.weights import effective_count
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
-from longtail.samplers.checks import whole
+from longtail.samplers.checks import finite, whole
 from longtail.samplers.kernel import RowTable
 
 __all__ = [
@@ -81,8 +79,8 @@ class Power(ClassDraw):
         rank: int = 0,
         pad: bool = False,
     ) -> None:
-        if not math.isfinite(q):
-            raise ConfigError(f"q must be finite, not {q}", "0 is class-balanced sampling")
+        if finite(q) is None:
+            raise ConfigError(f"q must be finite, not {q!r}", "0 is class-balanced sampling")
         self.q = q
         super().__init__(
             labels=labels,
@@ -182,8 +180,8 @@ class EffectiveNumberSampler(ClassDraw):
         rank: int = 0,
         pad: bool = False,
     ) -> None:
-        if not 0 <= beta < 1:
-            raise ConfigError(f"beta must lie in [0, 1), not {beta}", "0.9999 is the usual value")
+        if finite(beta) is None or not 0 <= beta < 1:
+            raise ConfigError(f"beta must lie in [0, 1), not {beta!r}", "0.9999 is the usual value")
         self.beta = beta
         super().__init__(
             labels=labels,
