@@ -201,11 +201,11 @@ class Start:
                 f"{self.path.name} holds no tensors", "give a file of a state dictionary"
             )
         _finite(self.path, weights)
-        load_backbone(state.network.backbone, weights)
+        prefix = load_backbone(state.network.backbone, weights)
         state.notes.append(
             f"weights of {self.path.name} were taken; inputs are standardised by this training set"
         )
-        found = load_head(state.network, weights)
+        found = load_head(state.network, weights, prefix)
         if _renewed(state):
             return
         if not found:

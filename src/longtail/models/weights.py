@@ -83,7 +83,7 @@ def load_backbone(backbone: Backbone, state: Mapping[str, Tensor]) -> str:
     return prefix
 
 
-def load_head(network: Network, state: Mapping[str, Tensor]) -> bool:
+def load_head(network: Network, state: Mapping[str, Tensor], prefix: str = "") -> bool:
     """Copy ``weight`` and ``bias`` of a linear or cosine classifier where one fits.
 
     A weight may lie transposed (``(D, C)``); a bias that is not there is zero.
@@ -91,6 +91,7 @@ def load_head(network: Network, state: Mapping[str, Tensor]) -> bool:
     Args:
         network: its head has a ``weight (C, D)``.
         state: name -> tensor.
+        prefix: where the backbone was found; of several classifiers the one nearest to it is taken.
 
     Returns:
         False where no classifier of this size is in the dictionary.
@@ -100,7 +101,8 @@ def load_head(network: Network, state: Mapping[str, Tensor]) -> bool:
     weight = own.get("weight")
     if weight is None:
         return False
-    for name, value in state.items():
+    near = sorted(state, key=lambda n: -_shared(n, prefix))
+    for name, value in ((n, state[n]) for n in near):
         path, _, last = name.rpartition(".")
         if last != "weight" or not _is_head(path) or value.ndim != 2:
             continue
@@ -113,6 +115,12 @@ def load_head(network: Network, state: Mapping[str, Tensor]) -> bool:
             head.load_state_dict(own)
             return True
     return False
+
+
+def _shared(one: str, other: str) -> int:
+    """How many leading parts two dotted names have in common."""
+    pairs = enumerate(zip(one.split("."), other.split("."), strict=False))
+    return next((i for i, (a, b) in pairs if a != b), 0)
 
 
 def _is_head(path: str) -> bool:

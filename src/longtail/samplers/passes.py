@@ -21,6 +21,7 @@ from longtail.samplers.checks import whole
 __all__ = ["ClassAware", "Instance", "Walk"]
 
 _PIECE = 1 << 16
+_DENSE = 1024  # rows a visit up to which all of a visit are worked out
 
 
 class Instance(Sampler):
@@ -124,7 +125,7 @@ class ClassAware(Walk):
     def walk(self, index: Ints) -> Ints:
         classes, k = len(self.present), int(self.k)
         visit, first = index // k, int(index[0]) // k
-        dense = len(index) > 1 and int(index[1] - index[0]) < k
+        dense = len(index) > 1 and int(index[1] - index[0]) < k <= _DENSE
         if dense:  # several draws a visit: what they share is worked out once
             visit = np.arange(first, int(visit[-1]) + 1)
         cycle = visit // classes
