@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -198,10 +199,17 @@ def _find(source: Any) -> NDArray[Any]:
         value = getattr(source, name, None)
         if value is not None:
             return _numbers(_seconds(value, name))
-    raise DataError(
-        f"no labels found in a {type(source).__name__}",
-        "give it an attribute targets or labels, or pass labels=[...]",
-    )
+    raise DataError(f"no labels found in a {type(source).__name__}", _instead(source))
+
+
+def _instead(source: Any) -> str:
+    """What to give in place of something that holds no labels."""
+    if isinstance(source, str | os.PathLike):
+        return "read the data first: longtail.data.load(path).train.labels"
+    if isinstance(source, Mapping):
+        parts = ", ".join(map(repr, list(source)[:4]))
+        return f"give one part of it, or its column of labels (it holds {parts})"
+    return "give it an attribute targets or labels, or pass labels=[...]"
 
 
 def _picked(labels: NDArray[Any], indices: Any) -> NDArray[Any]:
@@ -257,8 +265,13 @@ def _numbers(values: Any) -> NDArray[Any]:
             "give a list of N class ids; of (input, label) pairs pass the labels only",
         ) from error
     if array.dtype.kind not in "iufb" and array.size:
+        if array.ndim == 2:
+            raise DataError(
+                f"each row is {array.shape[1]} values, not a label",
+                "of (input, label) pairs pass the labels only: [label for _, label in pairs]",
+            )
         raise DataError(
-            f"labels must be whole numbers, not {array.dtype}",
+            f"labels must be whole numbers, not {'words' if array.dtype.kind in 'US' else array.dtype}",
             "turn names into ids first: longtail.labels.encode_labels(labels)",
         )
     return array

@@ -216,3 +216,18 @@ def test_names_are_one_a_row(bad):
     with pytest.raises(DataError, match="several values"):
         label_names(bad)
     assert label_names(torch.tensor([0, 1], dtype=torch.bfloat16)) == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("source", "what", "do"),
+    [
+        ("photos", "no labels found in a str", "longtail.data.load"),
+        ({"train": 1, "test": 2}, "no labels found in a dict", "'train', 'test'"),
+        ([("a.png", 0), ("b.png", 1)], "2 values, not a label", "pass the labels only"),
+        (["cat", "dog"], "not words", "encode_labels"),
+    ],
+)
+def test_what_holds_no_labels_is_named(source: object, what: str, do: str) -> None:
+    with pytest.raises(DataError, match=what) as caught:
+        read_labels(source)
+    assert do in caught.value.do

@@ -152,3 +152,9 @@ def test_a_loop_of_ones_own_may_leave_the_prior_out() -> None:
     assert "training prior" in part.notes()[0]
     with pytest.raises(ConfigError, match="no formula gives"):
         PriorShift("uniform").fit(FitData(None, None, stats, prior_unknown=True))
+
+
+def test_a_network_without_a_head_of_its_own_has_no_linear_weights() -> None:
+    with pytest.raises(ConfigError, match="one linear head"):
+        train("hfl", "adjusters=[tau_norm()]")
+    assert train("hfl").metrics["adjusters"] == []

@@ -65,7 +65,8 @@ class Network(nn.Module):
 
     def affine(self) -> tuple[Tensor, Tensor | None] | None:
         """``(W, b)`` where the logits are ``W h + b`` of the features, else ``None``."""
-        return self.head.affine() if isinstance(self.head, Head) else None
+        head = getattr(self, "head", None)  # a tree of networks has none of its own
+        return head.affine() if isinstance(head, Head) else None
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Parameters of all classifiers (not of the projector)."""
