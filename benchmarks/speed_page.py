@@ -12,6 +12,7 @@ TITLES = {
     "samplers": "Samplers",
     "losses": "Losses",
     "stateful": "Losses that follow the model",
+    "meta": "Learned weights",
     "stage2": "Second stage of decoupled training",
     "metrics": "Metrics",
     "posthoc": "Post-hoc rules",
