@@ -28,11 +28,13 @@ class Bench:
     def __init__(self) -> None:
         self.built = toy_stage(make_recipe(get("recipes", "meta_weight_net")), backbone="resnet32")
         self.ctx, self.net = self.built.ctx, self.built.objective
+        self.ctx.model.to(memory_format=torch.channels_last)  # as the engine has it
         small = first_batch(self.built)
         g = torch.Generator().manual_seed(0)
 
         def images() -> Tensor:
-            return torch.rand(ROWS, 1, 32, 32, generator=g)
+            x = torch.rand(ROWS, 1, 32, 32, generator=g)
+            return x.contiguous(memory_format=torch.channels_last)
 
         y = torch.arange(ROWS) % 4
         self.meta = small.extra["meta"].with_(views=(images(),), target=y)

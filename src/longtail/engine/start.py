@@ -221,7 +221,9 @@ class Start:
             return torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # what a damaged pickle raises has no common class
             said = " ".join(_COLOUR.sub("", str(error)).split())[:120]
-            said = said if len(said.split()) > 1 else f"it holds no tensors ({type(error).__name__})"
+            said = (
+                said if len(said.split()) > 1 else f"it holds no tensors ({type(error).__name__})"
+            )
             raise CheckpointError(
                 f"{self.path.name} cannot be read with weights only: {said}",
                 "it may be damaged; save the state dictionary alone: torch.save(model.state_dict(), FILE)",

@@ -217,7 +217,7 @@ def ldam_drw(
         "formula": "w' = w - lr grad (1/B) sum_i V(l_i) l_i; V <- Adam(grad_V CE_meta(w')); then "
         "a plain step with V fixed",
         "use": "noisy labels and imbalance together; some samples of every class to spare",
-        "cost": "about three and a half forward and backward passes a step (virtual=head: about two); "
+        "cost": "a bit over four forward and backward passes a step (virtual=head: about two); "
         "rows of the meta set are not trained on",
         "composes": "any head and first-order optimiser",
         "avoid": "--compile, very small classes (the meta set takes up to a fifth), mixing of "
