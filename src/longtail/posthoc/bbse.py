@@ -48,7 +48,7 @@ def bbse(confusion: Tensor, mean: Tensor, *, rows: int | None = None) -> Tensor:
 
     Reference: Lipton, Wang and Smola, ICML 2018; the constraint is this library's.
     """
-    from scipy.optimize import nnls
+    from scipy.optimize import lsq_linear, nnls
 
     r, mu = (v.detach().cpu().double().numpy() for v in (confusion, mean))
     shares = all(np.isfinite(v).all() and (v >= 0).all() for v in (r, mu))
@@ -60,7 +60,11 @@ def bbse(confusion: Tensor, mean: Tensor, *, rows: int | None = None) -> Tensor:
     root = np.ones_like(mu) if rows is None else 1 / np.sqrt(np.maximum(mu, 1 / rows))
     heavy = _HEAVY * float(root.max())  # the row that makes the shares sum to one
     left = np.vstack([root[:, None] * r, np.full(len(mu), heavy)])
-    found, _ = nnls(left, np.append(root * mu, heavy), maxiter=30 * len(mu) + 100)
+    right = np.append(root * mu, heavy)
+    try:
+        found, _ = nnls(left, right, maxiter=30 * len(mu) + 100)
+    except RuntimeError:  # SciPy before 1.15 may go in circles on columns that are alike
+        found = lsq_linear(left, right, bounds=(0, np.inf), method="bvls").x
     return torch.from_numpy(found / found.sum())
 
 
