@@ -267,12 +267,12 @@ class Run:
         for x, target in chunks(split, self.device):
             outputs = self.outputs(x)
             plain = self._adjusted(outputs)
-            if audited:
-                own.append(plain.softmax(-1).cpu())
             logits = plain + shift
             target = target.to(logits.device)
             counter.update(logits, target)
             p = logits.softmax(-1)
+            if audited:
+                own.append((p if self.target is None else plain.softmax(-1)).cpu())
             best = p.max(-1)
             rows.append((target, best.indices, best.values, p.gather(1, target[:, None])[:, 0]))
             if head is not None:

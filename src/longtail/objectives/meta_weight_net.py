@@ -108,13 +108,14 @@ class MetaWeightNet(Objective):
             return F.cross_entropy(logits.float(), rows.target, reduction="none")
 
         before = losses(batch)
-        step = _gradients(row_mean(self._weights(before).detach() * before, batch), moved)
+        weights = self._weights(before)
+        step = _gradients(row_mean(weights.detach() * before, batch), moved)
         ahead = {k: (p - rate * step[k]).detach().requires_grad_() for k, p in moved.items()}
         along = _gradients(row_mean(losses(meta, **ahead), meta), ahead)
         with torch.no_grad(), _forward_mode():
             dual = {k: forward_ad.make_dual(p.detach(), along[k]) for k, p in moved.items()}
             slopes = forward_ad.unpack_dual(losses(batch, **dual)).tangent
-        taught: Tensor = -rate * row_mean(self._weights(before) * slopes, batch)
+        taught: Tensor = -rate * row_mean(weights * slopes, batch)
         return taught
 
     def _moves(self, name: str) -> bool:

@@ -63,7 +63,7 @@ def bbse(confusion: Tensor, mean: Tensor, *, rows: int | None = None) -> Tensor:
     right = np.append(root * mu, heavy)
     try:
         found, _ = nnls(left, right, maxiter=30 * len(mu) + 100)
-    except RuntimeError:  # SciPy before 1.15 may go in circles on columns that are alike
+    except RuntimeError:  # SciPy 1.13 may give up where later versions do not
         found = lsq_linear(left, right, bounds=(0, np.inf), method="bvls").x
     return torch.from_numpy(found / found.sum())
 
