@@ -15,7 +15,7 @@ from tests.house.house import PACKAGE, room, sources
 from longtail.registry import KINDS, records
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("types", "labels", "registry", "errors", "records"),
+    ("types", "labels", "registry", "errors", "checks", "records"),
     ("models", "functional", "schedules"),
     ("losses", "samplers", "augment", "posthoc", "metrics"),
     ("objectives", "data"),

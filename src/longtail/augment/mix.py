@@ -7,8 +7,8 @@ from scipy.special import betaincinv
 from torch import Tensor
 
 from longtail.augment.base import MixAugment, check_draws
+from longtail.checks import is_finite
 from longtail.errors import ConfigError, DataError
-from longtail.functional.weights import is_finite
 from longtail.types import Batch
 
 __all__ = ["Mixup", "beta_quantile", "mix_rows", "partners"]

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from longtail.augment.base import ViewAugment, check_draws, check_images
 from longtail.augment.views import mirrored, moved, whole
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
-from longtail.functional.weights import is_finite
 
 __all__ = ["Strong", "erased", "jittered"]
 

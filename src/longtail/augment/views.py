@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from longtail.augment.base import ViewAugment, check_draws, check_images
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
-from longtail.functional.weights import is_finite
 
 __all__ = ["Chain", "CropFlip", "Flip", "Identity", "Shift", "mirrored", "moved"]
 

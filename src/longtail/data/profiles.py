@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError, UnknownNameError
-from longtail.functional.weights import is_finite
 
 __all__ = ["PROFILES", "profile_counts", "select", "select_prefix"]
 

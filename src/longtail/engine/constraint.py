@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from longtail.checks import is_finite
 from longtail.engine.update import Plain
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.functional.calibration import max_norm, norm_threshold
-from longtail.functional.weights import is_finite
 
 __all__ = ["MaxNorm"]
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from longtail.checks import is_finite, is_whole
 from longtail.engine.feed import StageData
 from longtail.engine.stage import Stage
 from longtail.engine.state import RunState
 from longtail.errors import ConfigError, DataError
-from longtail.functional.weights import is_finite, is_whole
 from longtail.schedules import allocate
 
 __all__ = [

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from longtail.checks import is_whole
 from longtail.data.taxonomies import read_taxonomy
 from longtail.engine.handover import Handover, class_means
 from longtail.engine.state import RunState
 from longtail.errors import ConfigError
-from longtail.functional.weights import is_whole
 from longtail.models import TaxonomicHead, Taxonomy
 from longtail.models.taxonomy import grow
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError, DataError
 from longtail.functional.precision import widen
-from longtail.functional.weights import as_counts, is_finite
+from longtail.functional.weights import as_counts
 
 __all__ = ["paco_loss"]
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError, DataError
 from longtail.functional.precision import widen
-from longtail.functional.weights import as_counts, is_finite
+from longtail.functional.weights import as_counts
 
 __all__ = [
     "bbn_alpha",

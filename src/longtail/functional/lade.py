@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.functional.precision import widen
-from longtail.functional.weights import is_finite
 
 __all__ = ["IMPORTANCE", "LadeSums", "lade_regulariser", "lade_sums"]
 

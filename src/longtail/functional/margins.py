@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
-from longtail.functional.weights import as_counts, is_finite
+from longtail.functional.weights import as_counts
 
 __all__ = ["ldam_margins"]
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
-from longtail.functional.weights import is_finite
 
 __all__ = ["drawn_entry", "initial_rates", "rated_draw"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
-from longtail.functional.weights import is_finite
 
 __all__ = ["beta_quantile", "mix_rows", "mixed_loss", "mixup_weight"]
 

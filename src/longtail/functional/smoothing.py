@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError, UnknownNameError
-from longtail.functional.weights import is_finite
 
 __all__ = [
     "SHAPES",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError, DataError
 from longtail.labels import as_counts
 
@@ -19,8 +19,6 @@ __all__ = [
     "effective_number",
     "image_repeat_factor",
     "inverse_frequency",
-    "is_finite",
-    "is_whole",
     "repeat_factor",
 ]
 
@@ -121,19 +119,3 @@ def image_repeat_factor(
     factor = repeat_factor(images / max(1, len(own)), threshold).tolist()
     repeats = [max((factor[c] for c in classes), default=1.0) for classes in own]
     return torch.tensor(repeats, dtype=torch.float64)
-
-
-def is_finite(*values: Any) -> bool:
-    """Whether each is a number at all, and a finite one."""
-    try:
-        return all(math.isfinite(v) for v in values)
-    except (TypeError, ValueError, RuntimeError):
-        return False
-
-
-def is_whole(*values: Any) -> bool:
-    """Whether each is a whole number, of whatever type; ``2.0`` is none."""
-    try:
-        return all(isinstance(operator.index(v), int) for v in values)
-    except (TypeError, ValueError, RuntimeError):
-        return False

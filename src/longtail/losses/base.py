@@ -9,10 +9,10 @@ from typing import Any, NoReturn, Self
 import torch
 from torch import Tensor
 
+from longtail.checks import is_finite, is_whole
 from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.functional.noise import spread
 from longtail.functional.precision import kept_wide, no_autocast, widen
-from longtail.functional.weights import is_finite, is_whole
 from longtail.losses.cosines import check_cosines
 from longtail.losses.inputs import as_rows, spread_weights, weight_vector
 from longtail.losses.weights import Weight

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from longtail.checks import is_finite, is_whole
 from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.functional.measured import (
     DYNAMIC,
@@ -16,7 +17,6 @@ from longtail.functional.measured import (
     mean_one,
 )
 from longtail.functional.random import permutation
-from longtail.functional.weights import is_finite, is_whole
 from longtail.losses.weights import Counts, Weight
 from longtail.schedules import check_switch
 from longtail.types import ClassStats, Context

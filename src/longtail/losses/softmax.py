@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
 from longtail.functional.losses import cross_entropy, cross_entropy_classes
 from longtail.functional.precision import widen
-from longtail.functional.weights import is_finite
 from longtail.losses.base import Counts, Loss, WeightLike, check_number
 from longtail.types import ClassStats
 

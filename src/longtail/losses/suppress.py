@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.functional import suppress as rows
 from longtail.functional.binary import binary_cross_entropy, binary_cross_entropy_classes
-from longtail.functional.weights import is_finite
 from longtail.losses.base import Counts, Loss, WeightLike, check_number
 from longtail.types import ClassStats
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
-from longtail.functional.weights import effective_number, inverse_frequency, is_finite
+from longtail.functional.weights import effective_number, inverse_frequency
 from longtail.schedules import check_switch
 from longtail.types import ClassStats, Context, Part
 

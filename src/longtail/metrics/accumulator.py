@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from longtail.checks import check_whole
 from longtail.errors import ConfigError, DataError
 from longtail.metrics.calibration import binned_error, noise_floor
-from longtail.metrics.checks import check_whole
 from longtail.metrics.groups import GROUPS, group_index
 from longtail.types import ClassStats
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from longtail.checks import check_whole
 from longtail.errors import ConfigError, DataError
-from longtail.metrics.checks import check_whole, numbers
+from longtail.metrics.checks import numbers
 
 __all__ = [
     "binned_error",

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from longtail.errors import ConfigError, DataError
+from longtail.errors import DataError
 
-__all__ = ["check_between", "check_whole", "numbers", "whole_numbers"]
-
-
-def check_whole(name: str, value: Any, *, low: int = 1) -> None:
-    """Refuse what is no whole number of at least ``low``."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
-        raise ConfigError(
-            f"{name} must be a whole number of at least {low}, not {value!r}", f"change {name}"
-        )
-
-
-def check_between(name: str, value: Any, advice: str) -> None:
-    """Refuse what is no number between 0 and 1, both left out."""
-    if not isinstance(value, Real) or not 0 < float(value) < 1:
-        raise ConfigError(f"{name} must lie between 0 and 1, not {value!r}", advice)
+__all__ = ["numbers", "whole_numbers"]
 
 
 def numbers(what: str, values: ArrayLike) -> np.ndarray:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from longtail.checks import check_between, check_whole
 from longtail.errors import ConfigError, DataError, nearest
 from longtail.metrics.bootstrap import STATISTICS, resample, score_table, statistic_weights
-from longtail.metrics.checks import check_between, check_whole, whole_numbers
+from longtail.metrics.checks import whole_numbers
 from longtail.metrics.groups import group_index
 from longtail.metrics.significance import enough_draws, holm, mdd, verdict
 from longtail.types import ClassStats

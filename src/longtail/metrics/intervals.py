@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
+from longtail.checks import check_between, check_whole
 from longtail.errors import DataError
 from longtail.metrics.bootstrap import STATISTICS, resample, score_table
-from longtail.metrics.checks import check_between, check_whole, numbers, whole_numbers
+from longtail.metrics.checks import numbers, whole_numbers
 from longtail.metrics.groups import group_index
 from longtail.types import ClassStats
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
+from longtail.checks import check_between, check_whole
 from longtail.errors import ConfigError, DataError
-from longtail.metrics.checks import check_between, check_whole, numbers
+from longtail.metrics.checks import numbers
 
 __all__ = ["enough_draws", "holm", "mdd", "required_test_per_class", "seed_row_variance", "verdict"]
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from longtail.checks import check_whole
 from longtail.errors import UnboundPartError
 from longtail.metrics.accumulator import Accumulator
-from longtail.metrics.checks import check_whole
 from longtail.types import ClassStats
 
 __all__ = [

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from longtail.checks import is_whole
 from longtail.errors import ConfigError, UnknownNameError
-from longtail.functional.weights import is_whole
 
 __all__ = ["MLP", "Backbone", "HashedText", "Pieces", "SmallCNN", "initialise"]
 

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from longtail import registry
+from longtail.checks import is_whole
 from longtail.errors import ConfigError
-from longtail.functional.weights import is_whole
 from longtail.models.backbones import Backbone
 from longtail.models.inputs import InputSpec, build_normalise
 from longtail.models.neck import Neck, NeckNetwork

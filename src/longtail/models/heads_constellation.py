@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from longtail.checks import is_finite, is_whole
 from longtail.errors import ConfigError
 from longtail.functional.constellation import constellation_cosines
-from longtail.functional.weights import is_finite, is_whole
 from longtail.models.heads import Head
 
 __all__ = ["ConstellationHead"]

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
 from longtail.functional.taxonomy import path_sums, sibling_log_softmax
-from longtail.functional.weights import is_finite
 from longtail.models.heads import Head
 from longtail.models.taxonomy import Taxonomy, star
 

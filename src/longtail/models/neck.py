@@ -7,8 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from longtail.checks import is_whole
 from longtail.errors import ConfigError
-from longtail.functional.weights import is_whole
 from longtail.models.backbones import Backbone
 from longtail.models.networks import SingleNetwork
 from longtail.types import Outputs

@@ -8,8 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
-from longtail.functional.weights import is_finite
 from longtail.models.networks import Network
 from longtail.types import Outputs
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
-from longtail.functional.weights import is_finite
 from longtail.models.heads_constellation import ConstellationHead
 from longtail.objectives.base import Objective, Stream, supervised_terms
 from longtail.registry import part

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.functional.curriculum import (
     SCHEDULES,
@@ -13,7 +14,6 @@ from longtail.functional.curriculum import (
     metric_share,
     selection_weights,
 )
-from longtail.functional.weights import is_finite
 from longtail.objectives.base import Objective, supervised_terms
 from longtail.objectives.rows import unmixed
 from longtail.types import Batch, Context, Terms

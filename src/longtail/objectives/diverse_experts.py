@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
 from longtail.functional.experts import diverse_adjustments
-from longtail.functional.weights import is_finite
 from longtail.objectives.base import Objective, supervised_terms
 from longtail.types import Batch, Context, Terms
 

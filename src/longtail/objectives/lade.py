@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.functional.lade import IMPORTANCE, LadeSums, lade_sums
-from longtail.functional.weights import is_finite
 from longtail.objectives.base import Objective, supervised_terms
 from longtail.types import Batch, Context, Terms
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.functional.mixing import mix_rows, mixup_weight
-from longtail.functional.weights import is_finite
 from longtail.objectives.base import Objective, supervised_terms
 from longtail.types import Batch, Context, Terms
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
 from longtail.functional.meta_sampling import drawn_entry, initial_rates, rated_draw
 from longtail.functional.noise import spread
-from longtail.functional.weights import is_finite
 from longtail.objectives.base import Objective, row_mean, supervised_terms
 from longtail.objectives.rows import unmixed
 from longtail.registry import part

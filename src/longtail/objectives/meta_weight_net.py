@@ -13,8 +13,8 @@ from torch.autograd import forward_ad
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from longtail.checks import is_whole
 from longtail.errors import ConfigError, UnknownNameError
-from longtail.functional.weights import is_whole
 from longtail.objectives.base import Objective, Stream, row_mean
 from longtail.objectives.rows import unmixed
 from longtail.registry import part

@@ -7,9 +7,9 @@ import functools
 import torch
 from torch.nn import functional as F
 
+from longtail.checks import is_finite, is_whole
 from longtail.errors import ConfigError
 from longtail.functional.contrastive import paco_loss
-from longtail.functional.weights import is_finite, is_whole
 from longtail.models import Queue, Twin
 from longtail.objectives.base import Objective, row_mean
 from longtail.types import Batch, Context, Terms

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from longtail.checks import is_finite, is_whole
 from longtail.errors import ConfigError
 from longtail.functional.quintuplet import quintuplet_loss, quintuplet_table
 from longtail.functional.random import permutation
-from longtail.functional.weights import is_finite, is_whole
 from longtail.objectives.base import Objective, Stream, row_mean, supervised_terms
 from longtail.objectives.rows import unmixed
 from longtail.types import Batch, Context, Outputs, Terms

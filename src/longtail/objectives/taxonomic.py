@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
 from longtail.functional.noise import spread
 from longtail.functional.taxonomy import node_consistency, sampled_cut, sampled_tree_loss
-from longtail.functional.weights import is_finite
 from longtail.models.heads_taxonomic import TaxonomicHead
 from longtail.objectives.base import Objective, row_mean
 from longtail.types import Batch, Context, Terms

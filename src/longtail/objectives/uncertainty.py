@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from longtail.checks import is_finite, is_whole
 from longtail.errors import ConfigError
 from longtail.functional.noise import spread
 from longtail.functional.random import uniforms
-from longtail.functional.weights import is_finite, is_whole
 from longtail.losses.uncertain import UncertaintyMargin
 from longtail.objectives.base import Objective, supervised_terms
 from longtail.types import Batch, Context, Terms

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from longtail.checks import check_whole, is_finite, is_whole
 from longtail.errors import ConfigError, DataError
-from longtail.functional.weights import is_finite, is_whole
-from longtail.posthoc.checks import check_labels, check_rows, check_seed, vector
+from longtail.posthoc.checks import check_labels, check_rows, vector
 from longtail.posthoc.em import estimate_prior
 from longtail.posthoc.prior import shift_offset
 from longtail.posthoc.temperature import balanced_temperature
@@ -114,7 +114,7 @@ def aggregate(
     Reference: Zhang et al., NeurIPS 2022 (SADE); the guard is this library's own.
     """
     v1, v2 = _checked(view1, view2)
-    check_seed(seed)
+    check_whole("seed", seed, low=0)
     pace = _Pace(epochs, batch_size, lr, momentum, weight_decay)
     learned, stopped = _learn(v1, v2, seed, pace)
     if validation is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import torch
@@ -15,7 +15,6 @@ __all__ = [
     "check_labels",
     "check_logits",
     "check_rows",
-    "check_seed",
     "check_strength",
     "numbers",
     "vector",
@@ -26,12 +25,6 @@ def check_strength(name: str, value: Any, advice: str) -> None:
     """Refuse what is no number in ``[0, 100]``."""
     if not isinstance(value, Real) or not 0 <= float(value) <= 100:
         raise ConfigError(f"{name} must lie in [0, 100], not {value!r}", advice)
-
-
-def check_seed(seed: Any) -> None:
-    """Refuse what is no whole number from 0 on."""
-    if not isinstance(seed, Integral) or seed < 0:
-        raise ConfigError(f"a seed must be a whole number from 0 on, not {seed!r}", "change seed")
 
 
 def check_logits(logits: Tensor, classes: int | None) -> None:

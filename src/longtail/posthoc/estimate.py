@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from longtail.checks import check_whole
 from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.posthoc.bbse import bbse, bbse_error, mean_by_class, moments
-from longtail.posthoc.checks import check_labels, check_rows, check_seed, vector
+from longtail.posthoc.checks import check_labels, check_rows, vector
 from longtail.posthoc.em import estimate_prior
 from longtail.posthoc.prior import shift_offset
 from longtail.posthoc.prior_estimate import PriorEstimate
@@ -76,7 +77,7 @@ def estimate_target_prior(
     ICML 2018; for calibration first, Alexandari, Kundaje and Shrikumar, ICML 2020.
     """
     _settings(method, resamples, names, unlabelled)
-    check_seed(seed)
+    check_whole("seed", seed, low=0)
     effective = vector("the effective prior", effective)
     new, old = _scores(unlabelled, "unlabelled"), _scores(labelled, "labelled")
     task, frame = _task(new, old, target.detach().cpu(), effective)

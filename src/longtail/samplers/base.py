@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Sampler as TorchSampler
 
+from longtail.checks import check_whole
 from longtail.errors import ConfigError, DataError, LongtailError, UnboundPartError
 from longtail.functional.orders import permuted
 from longtail.labels import label_array
-from longtail.samplers.checks import whole
 
 __all__ = ["Sampler"]
 
@@ -70,16 +70,16 @@ class Sampler(TorchSampler[int]):
         pad: bool = False,
     ) -> None:
         super().__init__()
-        whole("num_replicas", num_replicas, "1 for a single process", strict=True)
-        whole("rank", rank, "0 for a single process", least=None, strict=True)
+        check_whole("num_replicas", num_replicas, "1 for a single process")
+        check_whole("rank", rank, "0 for a single process", low=None)
         if not 0 <= rank < num_replicas:
             raise ConfigError(
                 f"rank {rank} does not exist among {num_replicas} processes",
                 f"rank is one of 0..{max(0, num_replicas - 1)}",
             )
-        whole("seed", seed, "seed=0 is the default", least=None, strict=True)
+        check_whole("seed", seed, "seed=0 is the default", low=None)
         if num_classes is not None:
-            whole("num_classes", num_classes, "leave it out to count the labels", strict=True)
+            check_whole("num_classes", num_classes, "leave it out to count the labels")
         self.num_classes = num_classes
         self.seed = seed
         self.num_replicas = num_replicas

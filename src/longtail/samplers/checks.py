@@ -25,25 +25,20 @@ def _integer(value: Any) -> int | None:
     return int(value) if real and value == int(value) else None
 
 
-def whole(name: str, value: Any, do: str, *, least: int | None = 1, strict: bool = False) -> int:
-    """``value`` as a whole number from ``least`` on.
+def whole(name: str, value: Any, do: str, *, least: int | None = 1) -> int:
+    """``value`` as a whole number from ``least`` on; of 2.0 it is 2.
 
     Args:
         name: of the argument.
         value: of the argument.
         do: second line of the error.
         least: the smallest there may be; ``None``, any.
-        strict: whether 2.0 is refused too.
 
     Raises:
         ConfigError: it is none.
     """
     number = None if isinstance(value, bool) else _integer(value)
-    if (
-        number is None
-        or (least is not None and number < least)
-        or (strict and isinstance(value, float))
-    ):
+    if number is None or (least is not None and number < least):
         limit = "" if least is None else f" from {least} on"
         raise ConfigError(f"{name} must be a whole number{limit}, not {value!r}", do)
     return number

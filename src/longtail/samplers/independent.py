@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
 from longtail.functional.random import words
-from longtail.functional.weights import effective_count, is_finite
+from longtail.functional.weights import effective_count
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
 from longtail.samplers.checks import stage_epochs, stage_fraction
 from longtail.samplers.kernel import RowTable

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError, UnknownNameError
 from longtail.functional.curriculum import SCHEDULES, curriculum_exponent
 from longtail.functional.orders import swapped
 from longtail.functional.random import mix, shuffled, words
-from longtail.functional.weights import is_finite
 from longtail.samplers.base import Floats, Ints, Labels, Sampler
 from longtail.samplers.checks import stage_epochs, stage_fraction
 from longtail.samplers.independent import ClassDraw, power_marginal

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
 from longtail.functional.orders import hashed, scattered
 from longtail.functional.random import words
-from longtail.functional.weights import is_finite, repeat_factor
+from longtail.functional.weights import repeat_factor
 from longtail.samplers.base import Floats, Ints, Labels, bernstein
 from longtail.samplers.passes import Walk
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from longtail.checks import is_whole
 from longtail.errors import ConfigError
-from longtail.functional.weights import is_whole
 from longtail.types import ClassStats
 
 __all__ = ["Head"]

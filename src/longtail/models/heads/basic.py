@@ -8,8 +8,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from longtail.checks import is_finite, is_whole
 from longtail.errors import ConfigError
-from longtail.functional.weights import is_finite, is_whole
 from longtail.models.heads.base import Head, wide
 
 __all__ = ["CosineHead", "LinearHead", "MLPProjector"]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
 from longtail.functional.heads import causal_logits
-from longtail.functional.weights import is_finite
 from longtail.models.heads.base import Head, wide
 
 __all__ = ["CausalHead"]

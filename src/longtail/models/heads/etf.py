@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError
 from longtail.functional.heads import simplex_etf
-from longtail.functional.weights import is_finite
 from longtail.models.heads.base import Head, wide
 
 __all__ = ["EtfHead"]

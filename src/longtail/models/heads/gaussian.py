@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from longtail.checks import is_finite
 from longtail.errors import ConfigError, DataError, UnknownNameError
 from longtail.functional.heads import gaussian_logits
-from longtail.functional.weights import is_finite
 from longtail.models.heads.base import Head, wide
 from longtail.models.heads.fitted import FittedHead, class_means
 from longtail.types import ClassStats
