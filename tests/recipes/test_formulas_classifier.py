@@ -268,6 +268,8 @@ def test_a_normalisation_is_chosen_and_read_back(tmp_path: Any) -> None:
         ("tde", "heads=7", "7 chunks"),
         ("tau_norm", "head=cosine", "no linear function"),
         ("tau_norm", "head=etf", "no linear function"),
+        ("hfl", "adjusters=[tau_norm()]", "no linear function"),
+        ("rtc", "adjusters=[tau_norm()]", "no linear function"),
         ("etf", "head=linear", "scale 8"),
         ("etf", "head=etf(scale=4.0)", "scale 8"),
         ("cosine", "loss=ldam(scale=30.0)", "scale 30"),

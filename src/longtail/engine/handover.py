@@ -34,10 +34,12 @@ class Handover:
     Attributes:
         renews_head: nothing of the classifier before it is used any more.
         reads_head: it uses the classifier as it stands.
+        keeps_affine: logits that are a linear function of the features remain so.
     """
 
     renews_head = False
     reads_head = False
+    keeps_affine = True
 
     def __call__(self, state: RunState) -> None:
         """Change network, data or teachers."""
@@ -158,6 +160,8 @@ class GrowTree(Handover):
 
     Reference: after Ouyang et al., CVPR 2016.
     """
+
+    keeps_affine = False
 
     def __init__(self, groups: int | None = None) -> None:
         if groups is not None and (not is_whole(groups) or groups < 2):

@@ -115,7 +115,10 @@ def _check_adjusters(state: RunState, prior: Tensor | None) -> Tensor | None:
 
 def _check_linear(state: RunState, spec: PartSpec, number: int) -> None:
     """Refuse an adjuster of linear weights on a head that has none, or behind another adjuster."""
-    if state.network.affine() is None:
+    stages, finish = state.recipe.stages, state.recipe.finish
+    handovers = [*finish, *(s for stage in stages for s in (*stage.before, stage.expand) if s)]
+    kept = all(instantiate("handovers", each).keeps_affine for each in handovers)
+    if state.network.affine() is None or not kept:
         raise ConfigError(
             f"{spec.name} works on the weights of one linear head, and this network's logits are "
             "no linear function of its features",
